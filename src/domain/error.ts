@@ -1,0 +1,67 @@
+/**
+ * Owns the one error type that people see: what happened, where, and what to do next.
+ * Anything else that is thrown is a bug and is shown as "internal error" with a log id.
+ */
+
+/** Stable codes: tests, metrics and retry decisions use these, never the text. */
+export type ErrorCode =
+  | 'config.invalid'
+  | 'cluster.unknown'
+  | 'cluster.busy'
+  | 'permission.denied'
+  | 'command.unknown'
+  | 'command.invalid'
+  | 'ssh.unreachable' // TCP or SSH handshake did not come about
+  | 'ssh.host-key' // unknown or changed host key
+  | 'ssh.auth' // the server refused our key, agent or password
+  | 'ssh.lost' // an established connection broke
+  | 'ssh.forward-refused' // AllowTcpForwarding no, or nothing listens there
+  | 'node.command-failed' // a command on the node could not be run (not: ran and exited non-zero)
+  | 'node.sudo-denied'
+  | 'node.etcd-not-found' // no etcd process and no manifest or unit that starts one
+  | 'etcd.unreachable'
+  | 'etcd.tls' // certificate expired, wrong CA, wrong name
+  | 'etcd.auth' // client certificate refused, or user/role refused
+  | 'etcd.no-leader'
+  | 'etcd.no-member' // no member fit to be read (all learners, lagging or down)
+  | 'etcd.stalled' // no byte for the stall timeout
+  | 'etcd.stream-broken' // the stream ended early or with a gRPC status other than 0
+  | 'etcd.snapshot-corrupt' // sha256 trailer, size or magic does not fit
+  | 'store.unreachable'
+  | 'store.credentials'
+  | 'store.not-found' // no such bucket, folder or object
+  | 'store.full'
+  | 'store.refused' // any other final refusal by the store
+  | 'store.corrupt' // what was read back is not what was written
+  | 'queue.unavailable'
+  | 'lease.lost' // someone else may hold the cluster now; stop at once
+  | 'job.timeout' // total time limit of the operation
+  | 'job.interrupted' // the process was told to stop, or was killed
+  | 'slack.refused'
+  | 'internal';
+
+/** The JSON form of an error, as events, messages and the queue carry it. */
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export class KeyturnError extends Error {
+  override readonly name = 'KeyturnError';
+  readonly code: ErrorCode;
+  /** What to do next, as an imperative sentence; never empty. */
+  readonly hint: string;
+
+  constructor(code: ErrorCode, message: string, options: { hint: string; cause?: unknown }) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** Anything thrown, as people may see it: unknown errors keep their text for the log only. */
+export function toProblem(error: unknown, logId: string): Problem {
+  if (error instanceof KeyturnError) return { code: error.code, message: error.message, hint: error.hint };
+  return { code: 'internal', message: 'Internal error.', hint: `Look for "${logId}" in Keyturn's log.` };
+}

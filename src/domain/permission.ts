@@ -1,0 +1,37 @@
+/** Owns who may do what, as a table that command, button and help all consult. */
+
+/** What a person can ask for. */
+export type Action = 'help' | 'clusters' | 'status' | 'snapshots' | 'backup';
+
+/** The groups of `people` in the configuration; 'anyone' is every full member of the workspace. */
+export type Role = 'anyone' | 'request' | 'approve' | 'operate';
+
+export const ROLE_FOR: Readonly<Record<Action, Role>> = {
+  help: 'anyone',
+  clusters: 'anyone',
+  status: 'anyone',
+  snapshots: 'anyone',
+  backup: 'operate',
+};
+
+/** Slack user ids (`U…`, `W…`) and user group ids (`S…`) that have a role. */
+export type RoleHolders = Readonly<Record<Exclude<Role, 'anyone'>, readonly string[]>>;
+
+/** What the directory says of a person. */
+export interface Person {
+  readonly id: string;
+  readonly name: string;
+  readonly isBot: boolean;
+  readonly isGuest: boolean;
+  readonly isDeactivated: boolean;
+  /** Ids of the user groups among those asked for that the person is in now. */
+  readonly groups: readonly string[];
+}
+
+/** Bots, guests and deactivated users may do nothing; everyone else what their role allows. */
+export function may(person: Person, action: Action, holders: RoleHolders): boolean {
+  if (person.isBot || person.isGuest || person.isDeactivated) return false;
+  const role = ROLE_FOR[action];
+  if (role === 'anyone') return true;
+  return holders[role].some((id) => id === person.id || person.groups.includes(id));
+}

@@ -1,0 +1,282 @@
+/** Owns the answer to: what can this program do to the world? Every effect is on this page. */
+import type { Duplex, Readable } from 'node:stream';
+import type { ClusterSpec, ClusterStatus, EtcdOnNode, MemberStatus, NodeSpec } from './domain/cluster.ts';
+import type { KeyturnEvent } from './domain/event.ts';
+import type { BackupJob, Job } from './domain/job.ts';
+import type { Person } from './domain/permission.ts';
+import type { StoredSnapshot } from './domain/snapshot.ts';
+
+export interface Clock {
+  now(): Date;
+  /** Resolves after `ms`; rejects with the signal's reason when aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** When cron expressions fire; pure, but a library knows it. Both throw config.invalid for a bad expression or zone. */
+export interface CronCalendar {
+  /** First run strictly after `after`. */
+  next(expression: string, timezone: string, after: Date): Date;
+  /** Last run at or before `at`. */
+  previous(expression: string, timezone: string, at: Date): Date;
+}
+
+// ── Stores ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface StoredObject {
+  readonly key: string;
+  readonly size: number;
+  readonly modifiedAt: Date;
+}
+
+export interface OpenUpload {
+  readonly key: string;
+  /** The store's own id of the upload. */
+  readonly id: string;
+  readonly startedAt: Date;
+}
+
+/** One upload. Call `write` one at a time, then exactly one of `complete` and `abort`. */
+export interface Upload {
+  /** Takes a copy of `chunk` before it resolves; resolves when there is room for more. Parts are retried inside. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** The object is visible only when this resolves. Throws store.*; then call `abort`. */
+  complete(): Promise<StoredObject>;
+  /** Safe at any time and twice; after it nothing of the upload is left. Throws store.* when the store is away. */
+  abort(): Promise<void>;
+}
+
+/**
+ * A place for snapshots. Every method throws KeyturnError store.*; all but `beginUpload` are safe to call twice.
+ * An object that `list`, `read` or `stat` shows is whole: uploads become visible only when completed.
+ */
+export interface SnapshotStore {
+  readonly name: string;
+  readonly kind: 's3' | 'folder';
+  /** Proves that the store can be listed, written and deleted in; leaves nothing behind. One line on what was found. */
+  check(signal?: AbortSignal): Promise<string>;
+  /** Starts an upload that replaces `key` when completed. */
+  beginUpload(key: string, signal: AbortSignal): Promise<Upload>;
+  /** Writes a small object at once (manifests). */
+  put(key: string, body: Uint8Array): Promise<void>;
+  /** The whole object; throws store.not-found. */
+  get(key: string): Promise<Uint8Array>;
+  /** The object as a stream; throws store.not-found. */
+  read(key: string, signal: AbortSignal): Promise<Readable>;
+  /** Undefined when there is none. */
+  stat(key: string): Promise<StoredObject | undefined>;
+  /** Every object whose key starts with `prefix`, in key order. */
+  list(prefix: string): AsyncIterable<StoredObject>;
+  /** No error when there is none. */
+  remove(key: string): Promise<void>;
+  /** Uploads begun under `prefix` and neither completed nor aborted, by whomever. */
+  openUploads(prefix: string): AsyncIterable<OpenUpload>;
+  /** No error when it is gone already. */
+  abortUpload(upload: OpenUpload): Promise<void>;
+}
+
+/** What is stored, read from the manifests: they are the truth. */
+export interface SnapshotCatalogue {
+  /** Newest first; unreachable stores are named in `problems`, the rest is still listed. */
+  list(cluster: string): Promise<{
+    readonly snapshots: readonly StoredSnapshot[];
+    readonly problems: readonly { readonly store: string; readonly message: string; readonly hint: string }[];
+  }>;
+}
+
+// ── Nodes and etcd ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A remote command that ran; a non-zero exit is a result, not an error. */
+export interface ExecResult {
+  /** Undefined when a signal ended it. */
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+export interface RemoteProcess {
+  readonly stdout: Readable;
+  /** Resolves when it ended (stdout there is empty); rejects with ssh.lost. */
+  readonly done: Promise<ExecResult>;
+  /** Ends it; safe twice. */
+  kill(): void;
+}
+
+export interface ExecOptions {
+  /** Run as root, as `NodeSpec.become` says. Throws node.sudo-denied with the sudoers line that is missing. */
+  readonly asRoot?: boolean;
+  readonly input?: string | Uint8Array;
+  /** Milliseconds; default 30,000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A login on one node. Throws ssh.* and node.*; nothing is left running on the node when it is closed. */
+export interface NodeConnection {
+  readonly node: NodeSpec;
+  /** Runs `argv` (no shell in between; arguments are quoted). */
+  exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
+  /** Runs `argv` and streams its output with backpressure. */
+  spawn(argv: readonly string[], options?: ExecOptions): Promise<RemoteProcess>;
+  /** A TCP connection made on the node. Throws ssh.forward-refused. */
+  tunnel(host: string, port: number, signal?: AbortSignal): Promise<Duplex>;
+  close(): Promise<void>;
+}
+
+export interface NodeShell {
+  /** Logs in, by way of the node's jump host where it has one. Throws ssh.*. */
+  connect(node: NodeSpec, signal?: AbortSignal): Promise<NodeConnection>;
+}
+
+/** The bytes of one snapshot as etcd gave them, trailer included. */
+export interface SnapshotStream {
+  readonly source: 'stream' | 'etcdctl';
+  /** Why it is not 'stream', in words for people. */
+  readonly fallbackReason: string | undefined;
+  /** Ends only when the source said that all was sent (gRPC status 0); throws etcd.*, ssh.* otherwise. Reuses no buffer. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  close(): void;
+}
+
+/** A look into one etcd cluster through its nodes; close it. */
+export interface EtcdSession {
+  /** etcd as found on each node that could be reached. */
+  readonly found: readonly EtcdOnNode[];
+  /** Nodes that could not be reached or run no etcd, with why. */
+  readonly missing: readonly { readonly node: string; readonly message: string; readonly hint: string }[];
+  /** Live members; a member that does not answer has a `problem`. */
+  status(): Promise<ClusterStatus>;
+  /** Live keys and the store's revision, by this member. */
+  countKeys(member: MemberStatus): Promise<{ readonly keys: bigint; readonly revision: bigint }>;
+  openSnapshot(
+    member: MemberStatus,
+    options: {
+      readonly signal: AbortSignal;
+      readonly stallTimeoutMs: number;
+      readonly rateLimit: number | undefined;
+    },
+  ): Promise<SnapshotStream>;
+  close(): Promise<void>;
+}
+
+export interface EtcdClient {
+  /** Throws when no node could be reached (the first node's ssh.* error) or none runs etcd (node.etcd-not-found). */
+  open(cluster: ClusterSpec, signal?: AbortSignal): Promise<EtcdSession>;
+}
+
+// ── Queue, lease, memory ─────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface JobContext {
+  /** 1 for the first attempt; attempts that died with their process count. */
+  readonly attempt: number;
+  readonly attempts: number;
+  /** Aborted when the process is to stop or the job's lock is lost. */
+  readonly signal: AbortSignal;
+  /** What earlier attempts of this job remembered with `remember`, oldest first. */
+  readonly remembered: readonly string[];
+  /** Kept with the job in Redis before it resolves; survives kill -9. */
+  remember(value: string): Promise<void>;
+}
+
+/** What a handler answers: done, or try again later. A thrown error counts as 'again' until attempts run out. */
+export type JobHandler = (job: Job, context: JobContext) => Promise<JobResult>;
+export type JobResult =
+  | { readonly kind: 'done' }
+  /** Not now (the cluster is busy): again after `afterMs`; costs no attempt. */
+  | { readonly kind: 'later'; readonly afterMs: number }
+  /** Failed: again after `afterMs`, costs an attempt. */
+  | { readonly kind: 'again'; readonly afterMs: number };
+
+export interface JobQueue {
+  /** Adds once: a second job of the same id is not added, as long as the first is remembered (days). */
+  add(job: Job, options: { readonly attempts: number }): Promise<'added' | 'known'>;
+  /** The backup of this cluster that waits or runs. */
+  pendingBackup(cluster: string): Promise<BackupJob | undefined>;
+  /** Starts working; several processes may. Jobs of different clusters run side by side, up to `concurrency`. */
+  work(handler: JobHandler, options: { readonly concurrency: number }): Promise<Worker>;
+  /** Throws queue.unavailable. */
+  check(): Promise<string>;
+  close(): Promise<void>;
+}
+
+export interface Worker {
+  /** Aborts running jobs' signals, waits for them up to `graceMs`; what does not end is taken up by another worker. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** Remembers the newest scheduled run that was queued for each cluster; never goes back. */
+export interface TickMemory {
+  lastQueuedRun(cluster: string): Promise<Date | undefined>;
+  setLastQueuedRun(cluster: string, run: Date): Promise<void>;
+}
+
+export interface Operation {
+  readonly id: string;
+  readonly kind: 'backup';
+  readonly cluster: string;
+  readonly startedAt: string;
+}
+
+export interface Lease {
+  /** Grows with every lease of this cluster; goes into names so that a late writer can't overwrite. */
+  readonly token: number;
+  /** Aborted with lease.lost when it could not be renewed in time. */
+  readonly lost: AbortSignal;
+  /** Safe twice. */
+  release(): Promise<void>;
+}
+
+/** One operation a cluster at a time, among all replicas. */
+export interface ClusterLease {
+  /** The lease, or who has it. The same operation takes its own lease over only once it has run out. */
+  acquire(operation: Operation): Promise<Lease | { readonly heldBy: Operation }>;
+  current(cluster: string): Promise<Operation | undefined>;
+}
+
+// ── Telling people ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Hands an event on. Resolves when it can't be lost any more; never throws for Slack being away. */
+export type Publish = (event: KeyturnEvent) => Promise<void>;
+
+/** A message as it should be, and as Slack has it. One an object (an operation), edited through its life. */
+export interface MessageRecord {
+  readonly key: string;
+  /** JSON state that a view renders; folded from events. */
+  readonly state: unknown;
+  /** Grows with each change of `state`. */
+  readonly version: number;
+  /** Where it stands in Slack and which version is there. */
+  readonly sent: { readonly channel: string; readonly ts: string; readonly version: number } | undefined;
+  /** Set before the first post, so that a crash between post and memory is looked into, not posted twice. */
+  readonly postingSince: string | undefined;
+}
+
+export interface SentMessages {
+  read(key: string): Promise<MessageRecord | undefined>;
+  /** Compare-and-set; false when the stored version is not `expectedVersion` (0: none). */
+  changeState(key: string, state: unknown, expectedVersion: number): Promise<boolean>;
+  markPosting(key: string, since: Date): Promise<void>;
+  markSent(key: string, sent: NonNullable<MessageRecord['sent']>): Promise<void>;
+}
+
+/** The queue of messages to deliver; in order, kept while Slack is away. */
+export interface Outbox {
+  /** Asks for the newest state of `key` to be delivered; asking twice before it happened is one delivery. */
+  enqueue(key: string): Promise<void>;
+  /** `pause`: nothing is delivered for `ms`, then this message again, first. One delivery at a time among all replicas. */
+  deliver(handler: (key: string) => Promise<'delivered' | { readonly pauseMs: number }>): Promise<Worker>;
+  close(): Promise<void>;
+}
+
+/** Who people are, asked of Slack. */
+export interface PeopleDirectory {
+  /** Groups are resolved among `groupIds`. `fresh`: not from a cache. Throws slack.refused. */
+  person(userId: string, groupIds: readonly string[], fresh: boolean): Promise<Person>;
+}
+
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
