@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { parseConfig, renderProblem, type Config } from '../../src/config.ts';
 import type { CronCalendar } from '../../src/ports.ts';
 
@@ -185,4 +187,9 @@ describe('a wrong file', () => {
   ])('of any shape is refused without an exception: %j', (raw) => {
     expect(problemsOf(raw).length).toBeGreaterThan(0);
   });
+});
+
+test('the example file is right', async () => {
+  const text = await readFile('deploy/keyturn.example.yaml', 'utf8');
+  expect(problemsOf(parse(text))).toEqual([]);
 });
