@@ -150,17 +150,27 @@ export function redisOutbox(connections: RedisConnections, log: Log, times: Outb
     const stopping = new AbortController();
     /** The turn that is being used. Once it is handed over, its own end changes nothing any more. */
     let delivering: string | undefined;
-    let wake = (): void => undefined;
+    let woken = false;
+    let endRest = (): void => undefined;
+
+    /** Ends a rest; one that comes while a delivery runs ends the next rest. */
+    function wake(): void {
+      woken = true;
+      endRest();
+    }
 
     /** Until the next poll, or until this process asks for a message or the worker stops. */
-    function rest(): Promise<void> {
-      return new Promise((resolve) => {
-        const timer = setTimeout(resolve, times.pollMs);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+    async function rest(): Promise<void> {
+      if (!woken) {
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, times.pollMs);
+          endRest = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+      }
+      woken = false;
     }
 
     async function deliverNext(): Promise<boolean> {
@@ -190,17 +200,16 @@ export function redisOutbox(connections: RedisConnections, log: Log, times: Outb
           connections.complaints.about('The outbox waits for Redis', error);
           return false;
         });
-        if (!more && !stopping.signal.aborted) await rest();
+        if (!more) await rest();
       }
     }
 
-    const waker = (): void => wake();
-    wakers.add(waker);
+    wakers.add(wake);
     const ended = run();
 
     async function stop(graceMs: number): Promise<void> {
       stopping.abort();
-      wakers.delete(waker);
+      wakers.delete(wake);
       wake();
       const grace = new AbortController();
       await Promise.race([ended, sleep(graceMs, undefined, { signal: grace.signal }).catch(() => undefined)]);
