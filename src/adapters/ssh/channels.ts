@@ -6,7 +6,7 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Client, ClientChannel } from 'ssh2';
 import { KeyturnError } from '../../domain/error.ts';
 import type { ExecOptions, ExecResult, RemoteProcess } from '../../ports.ts';
-import { widenWindow } from './window.ts';
+import { sendSignal, widenWindow } from './internals.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 /** So long a killed command may take to say that it is gone. */
@@ -19,24 +19,49 @@ const MAX_STDERR = 64 * 1024;
 const PROHIBITED = 1;
 const CONNECT_FAILED = 2;
 
-/** Starts `command` by the login shell of `node`. Throws node.command-failed, the reason of `gone`, or of `signal`. */
+/** What ends everything on a connection, and what ends one call. */
+export interface Endings {
+  /** Aborted, with why, when the connection is no more. */
+  readonly gone: AbortSignal;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Command {
+  readonly node: string;
+  readonly argv: readonly string[];
+}
+
+/**
+ * Runs `line` by the login shell. Throws node.command-failed, ssh.lost, or the signal's reason; `done` rejects with the
+ * same ones when it does not end by itself.
+ */
 export async function startCommand(
   client: Client,
-  node: string,
-  command: string,
-  signals: { readonly gone: AbortSignal; readonly signal: AbortSignal | undefined },
-): Promise<ClientChannel> {
-  const channel = await opened<ClientChannel>(signals, (callback) => client.exec(command, callback)).catch(
-    (error: unknown) => {
-      if (signals.gone.aborted || signals.signal?.aborted === true) throw error;
-      throw new KeyturnError('node.command-failed', `${node} opened no channel for a command: ${text(error)}.`, {
-        hint: `Look at MaxSessions and ForceCommand in sshd_config of ${node}, and at its log.`,
-        cause: error,
-      });
-    },
-  );
-  widenWindow(channel);
-  return channel;
+  command: Command,
+  line: string,
+  options: ExecOptions,
+  gone: AbortSignal,
+): Promise<RemoteProcess> {
+  const endings = { gone, signal: options.signal };
+  try {
+    return await opened(
+      endings,
+      (callback) => client.exec(line, callback),
+      (channel) => {
+        widenWindow(channel);
+        const child = follow(channel, command, gone, options);
+        if (options.input === undefined) channel.end();
+        else channel.end(options.input);
+        return child;
+      },
+    );
+  } catch (error) {
+    if (isEnding(endings)) throw error;
+    throw new KeyturnError('node.command-failed', `${command.node} opened no channel for a command: ${text(error)}.`, {
+      hint: `Look at MaxSessions and ForceCommand in sshd_config of ${command.node}, and at its log.`,
+      cause: error,
+    });
+  }
 }
 
 /** A TCP connection made by the SSH server. Throws ssh.forward-refused, ssh.unreachable, or a signal's reason. */
@@ -44,21 +69,31 @@ export async function openTunnel(
   client: Client,
   from: string,
   to: { readonly host: string; readonly port: number },
-  signals: { readonly gone: AbortSignal; readonly signal: AbortSignal | undefined },
-): Promise<ClientChannel> {
-  const channel = await opened<ClientChannel>(signals, (callback) =>
-    client.forwardOut('127.0.0.1', 0, to.host, to.port, callback),
-  ).catch((error: unknown) => {
-    if (signals.gone.aborted || signals.signal?.aborted === true) throw error;
+  endings: Endings,
+): Promise<Duplex> {
+  const { gone } = endings;
+  try {
+    return await opened(
+      endings,
+      (callback) => client.forwardOut('127.0.0.1', 0, to.host, to.port, callback),
+      (channel) => {
+        widenWindow(channel);
+        const onGone = (): void => void channel.emit('error', gone.reason);
+        gone.addEventListener('abort', onGone, { once: true });
+        channel.once('close', () => gone.removeEventListener('abort', onGone));
+        // Whoever uses the tunnel listens for itself; nobody listening must not end the process.
+        channel.on('error', () => undefined);
+        return channel;
+      },
+    );
+  } catch (error) {
+    if (isEnding(endings)) throw error;
     throw noTunnel(from, `${to.host}:${to.port}`, error);
-  });
-  widenWindow(channel);
-  const onGone = (): void => void channel.emit('error', signals.gone.reason);
-  signals.gone.addEventListener('abort', onGone, { once: true });
-  channel.once('close', () => signals.gone.removeEventListener('abort', onGone));
-  // Whoever uses the tunnel listens for itself; nobody listening must not end the process.
-  channel.on('error', () => undefined);
-  return channel;
+  }
+}
+
+function isEnding({ gone, signal }: Endings): boolean {
+  return gone.aborted || signal?.aborted === true;
 }
 
 function noTunnel(from: string, to: string, error: unknown): KeyturnError {
@@ -82,9 +117,9 @@ function noTunnel(from: string, to: string, error: unknown): KeyturnError {
 }
 
 /** Follows a command to its end, or ends it: by its time limit, by `signal`, by `kill`, or with the connection. */
-export function follow(
+function follow(
   channel: ClientChannel,
-  what: { readonly node: string; readonly argv: readonly string[] },
+  command: Command,
   gone: AbortSignal,
   { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: ExecOptions,
 ): RemoteProcess {
@@ -101,7 +136,11 @@ export function follow(
       gone.removeEventListener('abort', onGone);
       then();
     };
-    const finish = (): void => settle(() => resolve({ ...exit, stdout: Buffer.alloc(0), stderr: stderr() }));
+    const finish = (): void =>
+      settle(() => {
+        if (exit.code === undefined && exit.signal === undefined) reject(noEnd(command));
+        else resolve({ ...exit, stdout: Buffer.alloc(0), stderr: stderr() });
+      });
     const end = (error: Error): void => {
       endCommand(channel);
       settle(() => reject(error));
@@ -123,7 +162,7 @@ export function follow(
     if (gone.aborted) onGone();
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted === true) onAbort();
-    if (Number.isFinite(timeoutMs)) timers.push(setTimeout(() => end(tookTooLong(what, timeoutMs)), timeoutMs));
+    if (Number.isFinite(timeoutMs)) timers.push(setTimeout(() => end(tookTooLong(command, timeoutMs)), timeoutMs));
   });
   // Whoever looks at the output alone must not be hit by an unhandled rejection.
   done.catch(() => undefined);
@@ -131,10 +170,7 @@ export function follow(
 }
 
 /** Reads a command to its end. Throws node.command-failed when it prints too much. */
-export async function readAll(
-  child: RemoteProcess,
-  what: { readonly node: string; readonly argv: readonly string[] },
-): Promise<ExecResult> {
+export async function readAll(child: RemoteProcess, command: Command): Promise<ExecResult> {
   const chunks: Buffer[] = [];
   let room = MAX_STDOUT;
   child.stdout.on('data', (chunk: Buffer) => {
@@ -145,14 +181,14 @@ export async function readAll(
   });
   const result = await child.done;
   if (room >= 0) return { ...result, stdout: Buffer.concat(chunks) };
-  throw new KeyturnError('node.command-failed', `${named(what)} printed more than ${MAX_STDOUT} bytes.`, {
-    hint: `Run it by hand on ${what.node} and look at what it prints.`,
+  throw new KeyturnError('node.command-failed', `${named(command)} printed more than ${MAX_STDOUT} bytes.`, {
+    hint: `Run it by hand on ${command.node} and look at what it prints.`,
   });
 }
 
 /** Ends it on both sides: a signal for the command, and the channel closed, so that whatever it prints ends it. */
 function endCommand(channel: ClientChannel): void {
-  channel.signal('TERM');
+  sendSignal(channel, 'TERM');
   channel.close();
   // What was not read yet is of no interest any more; the channel closes only when it is read.
   channel.resume();
@@ -169,10 +205,14 @@ function collectStderr(stream: Readable): () => string {
   return () => Buffer.concat(chunks).toString('utf8', 0, MAX_STDERR);
 }
 
-/** Turns ssh2's callback into a promise that also ends with the connection or the caller's signal. */
-function opened<T extends Duplex>(
-  { gone, signal }: { readonly gone: AbortSignal; readonly signal: AbortSignal | undefined },
-  start: (callback: (error: Error | undefined, channel: T) => void) => unknown,
+/**
+ * Turns ssh2's callback into a promise that also ends with the connection or the caller's signal. `use` runs inside the
+ * callback: the whole life of a short command may be in the very bytes that opened its channel.
+ */
+function opened<T>(
+  { gone, signal }: Endings,
+  start: (callback: (error: Error | undefined, channel: ClientChannel) => void) => unknown,
+  use: (channel: ClientChannel) => T,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const stop = AbortSignal.any(signal === undefined ? [gone] : [gone, signal]);
@@ -187,19 +227,29 @@ function opened<T extends Duplex>(
       if (error !== undefined) reject(error);
       // Nobody waits for it any more.
       else if (stop.aborted) channel.destroy();
-      else resolve(channel);
+      else resolve(use(channel));
     });
   });
 }
 
-function tookTooLong(what: { readonly node: string; readonly argv: readonly string[] }, ms: number): KeyturnError {
-  return new KeyturnError('node.command-failed', `${named(what)} took longer than ${ms / 1000} s and was ended.`, {
-    hint: `Look at the load of ${what.node}, and whether the command waits for something.`,
+function noEnd({ node, argv }: Command): KeyturnError {
+  return new KeyturnError(
+    'ssh.lost',
+    `${node} closed the channel of "${argv[0] ?? ''}" without telling how it ended.`,
+    {
+      hint: `Look at the log of sshd on ${node}.`,
+    },
+  );
+}
+
+function tookTooLong(command: Command, ms: number): KeyturnError {
+  return new KeyturnError('node.command-failed', `${named(command)} took longer than ${ms / 1000} s and was ended.`, {
+    hint: `Look at the load of ${command.node}, and whether the command waits for something.`,
   });
 }
 
 /** Arguments may be long scripts: the program is enough to find it. */
-function named({ node, argv }: { readonly node: string; readonly argv: readonly string[] }): string {
+function named({ node, argv }: Command): string {
   return `"${argv[0] ?? ''}" on ${node}`;
 }
 

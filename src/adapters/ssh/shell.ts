@@ -2,7 +2,7 @@
 import type { NodeSpec } from '../../domain/cluster.ts';
 import { KeyturnError } from '../../domain/error.ts';
 import type { ExecOptions, ExecResult, NodeConnection, NodeShell, RemoteProcess } from '../../ports.ts';
-import { follow, openTunnel, readAll, startCommand } from './channels.ts';
+import { openTunnel, readAll, startCommand } from './channels.ts';
 import { describe, dialTcp, logIn } from './login.ts';
 import type { Dial, Link, LoginTimes, Target } from './login.ts';
 import { quoteArgv } from './quote.ts';
@@ -70,7 +70,7 @@ function wayTo(target: Target, bastions: readonly Target[]): readonly Target[] {
 
 /** What runs over one login; `links` has the login itself last, its jump hosts before. */
 function connection(node: NodeSpec, links: readonly Link[]): NodeConnection {
-  const { client, sock, closed } = links.at(-1) as Link;
+  const { client, sock } = links.at(-1) as Link;
   /** Aborted, with why, when the connection is no more; every stream over it ends then. */
   const lostOrClosed = new AbortController();
   const gone = lostOrClosed.signal;
@@ -78,15 +78,16 @@ function connection(node: NodeSpec, links: readonly Link[]): NodeConnection {
     lostOrClosed.abort(lost(describe(node), error));
     sock.destroy();
   });
-  void closed.then(() => lostOrClosed.abort(lost(describe(node), undefined)));
+  // Not by a promise: ssh2 ends all channels right after this event.
+  client.once('close', () => lostOrClosed.abort(lost(describe(node), undefined)));
+  const running = new Set<RemoteProcess>();
 
   const spawn = async (argv: readonly string[], options: ExecOptions = {}): Promise<RemoteProcess> => {
     const bySudo = options.asRoot === true && node.become === 'sudo';
-    const command = quoteArgv(bySudo ? withSudo(argv) : argv);
-    const channel = await startCommand(client, node.name, command, { gone, signal: options.signal });
-    const child = follow(channel, { node: node.name, argv }, gone, options);
-    if (options.input === undefined) channel.end();
-    else channel.end(options.input);
+    const line = quoteArgv(bySudo ? withSudo(argv) : argv);
+    const child = await startCommand(client, { node: node.name, argv }, line, options, gone);
+    running.add(child);
+    void child.done.catch(() => undefined).then(() => running.delete(child));
     return bySudo ? { ...child, done: notRefused(child.done, argv) } : child;
   };
 
@@ -115,7 +116,10 @@ function connection(node: NodeSpec, links: readonly Link[]): NodeConnection {
     exec,
     spawn,
     tunnel: (host, port, signal) => openTunnel(client, node.name, { host, port }, { gone, signal }),
-    close: () => (hungUp ??= hangUp(links)),
+    close() {
+      for (const child of running) child.kill();
+      return (hungUp ??= hangUp(links));
+    },
   };
 }
 
