@@ -67,3 +67,8 @@ export const MANIFEST_SUFFIX = '.manifest.json';
 export function manifestKey(cluster: string, id: string): string {
   return `${clusterPrefix(cluster)}${id}${MANIFEST_SUFFIX}`;
 }
+
+/** Only verified snapshots count against the RPO: etcd's own hash fitted what was read. */
+export function isVerified(record: SnapshotRecord): boolean {
+  return record.checks.includes('sha256-trailer');
+}
