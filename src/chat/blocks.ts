@@ -14,6 +14,8 @@ import type {
 export const LIMITS = {
   text: 4000,
   blocks: 50,
+  /** All blocks of a message as JSON; not documented, measured by users (bolt-js issues 2509 and 2867). */
+  blocksJson: 13_000,
   homeBlocks: 100,
   section: 3000,
   header: 150,
@@ -24,7 +26,7 @@ export const LIMITS = {
 
 /** A message as `chat.postMessage` and a response URL take it; `text` says it all for those who see no blocks. */
 export interface MessageView {
-  readonly text: string;
+  readonly text: Mrkdwn;
   readonly blocks: readonly KnownBlock[];
 }
 
@@ -229,7 +231,22 @@ export function lines(all: readonly Mrkdwn[]): SectionBlock[] {
 
 /** A finished message: within the limits whatever went in. */
 export function message(text: Mrkdwn, blocks: readonly KnownBlock[]): MessageView {
-  return { text: fit(text, LIMITS.text), blocks: blocks.slice(0, LIMITS.blocks) };
+  return { text: fit(text, LIMITS.text), blocks: shrink(blocks.slice(0, LIMITS.blocks)) };
+}
+
+/** Cuts the longest sections until all blocks together are small enough. */
+function shrink(blocks: KnownBlock[]): KnownBlock[] {
+  while (JSON.stringify(blocks).length > LIMITS.blocksJson) {
+    const longest = blocks.reduce((at, block, i) => (textLength(block) > textLength(blocks[at]) ? i : at), 0);
+    const block = blocks[longest];
+    if (block?.type !== 'section' || block.text === undefined || textLength(block) < 100) break;
+    blocks[longest] = section(fit(block.text.text as Mrkdwn, Math.floor(block.text.text.length * 0.75)));
+  }
+  return blocks;
+}
+
+function textLength(block: KnownBlock | undefined): number {
+  return block?.type === 'section' ? (block.text?.text.length ?? 0) : 0;
 }
 
 /** One page of `all`; `page` counts from 0 and is moved into range. */
