@@ -78,3 +78,8 @@ export function isOwnObject(cluster: string, key: string): boolean {
 export function manifestKeyOf(objectKey: string): string {
   return objectKey.replace(/\.db$/, MANIFEST_SUFFIX);
 }
+
+/** Only verified snapshots count against the RPO: etcd's own hash fitted what was read. */
+export function isVerified(record: SnapshotRecord): boolean {
+  return record.checks.includes('sha256-trailer');
+}
