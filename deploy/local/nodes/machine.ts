@@ -196,7 +196,7 @@ async function run([program, ...args]: [string, ...string[]], options: ExecOptio
 
 /**
  * Writes a machine's files for its first boot below `<dir>/machines/<id>`: names, host key, the SSH user's key and sudo
- * rights. Answers its host key's fingerprint (`SHA256:…`).
+ * rights. Answers its public host key (`ssh-ed25519 …`).
  */
 export async function prepareMachine(
   dir: string,
@@ -222,7 +222,7 @@ export async function prepareMachine(
     await put(`etc/systemd/system/multi-user.target.d/${unit}.conf`, `[Unit]\nWants=${unit}\n`, 0o644);
   }
   await authorize(upper, options);
-  return fingerprint(await readFile(`${hostKey}.pub`, 'utf8'));
+  return publicKeyOf(hostKey);
 }
 
 /** Makes an ed25519 pair `file`, `file.pub` without passphrase. */
@@ -242,7 +242,12 @@ export async function makeSshKey(loader: Loader, file: string, comment: string):
   await execa(program, args, { stdin: 'ignore' });
 }
 
-/** OpenSSH's fingerprint of a public key line. */
+/** The public key of a pair as it stands in authorized_keys and known_hosts, without its comment. */
+export async function publicKeyOf(file: string): Promise<string> {
+  return (await readFile(`${file}.pub`, 'utf8')).split(' ').slice(0, 2).join(' ').trim();
+}
+
+/** OpenSSH's fingerprint of a public key. */
 export function fingerprint(publicKey: string): string {
   const blob = Buffer.from(publicKey.split(' ')[1] ?? '', 'base64');
   return `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;

@@ -1,18 +1,19 @@
 /** Owns the local control-plane nodes as others use them: clusters of real machines, started with one call and gone with another. */
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cloneDir, defaultCacheDir } from '../parts/host.ts';
 import { LocalPartsError, lastLines } from '../parts/problem.ts';
-import { loaderOf, type Loader } from '../parts/programs.ts';
+import { loaderOf, programOf, type Loader } from '../parts/programs.ts';
 import { ensureRootfs } from '../parts/rootfs.ts';
 import { sshUser } from '../parts/sudoers.ts';
 import { etcdFiles, etcdPrograms, type EtcdVersion } from './etcd-unit.ts';
 import { claimInstance, type Instance, type Machine } from './instance.ts';
 import {
   LocalMachine,
+  fingerprint,
   makeSshKey,
   prepareMachine,
+  publicKeyOf,
   type ExecOptions,
   type ExecOutput,
   type MachineSpec,
@@ -56,6 +57,8 @@ export interface LocalNode {
   readonly address: string;
   /** `SHA256:…`, as OpenSSH prints it. */
   readonly hostKey: string;
+  /** The key itself, `ssh-ed25519 …`, as known_hosts has it. */
+  readonly hostPublicKey: string;
   isRunning(): boolean;
   /** Runs `argv` as root on the node, not by ssh. A non-zero exit is a result. */
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecOutput>;
@@ -115,6 +118,8 @@ export interface LocalNodes {
     argv: readonly string[],
     options?: { readonly env?: NodeJS.ProcessEnv; readonly stdio?: StdioOptions; readonly cwd?: string },
   ): ChildProcess;
+  /** The argv that runs a program of the nodes' image here, e.g. `usr/bin/ssh`, in case this machine has none. */
+  imageProgram(program: string, args: readonly string[]): [string, ...string[]];
   /** Ends and removes everything; safe twice. */
   stop(): Promise<void>;
 }
@@ -138,7 +143,7 @@ export async function startNodes(options: NodesOptions): Promise<LocalNodes> {
   try {
     const keyFile = join(claimed.dir, 'ssh/id_ed25519');
     await makeSshKey(loader, keyFile, sshUser);
-    const authorizedKey = await readFile(`${keyFile}.pub`, 'utf8');
+    const authorizedKey = await publicKeyOf(keyFile);
     const prepared = await Promise.all(plans.map((plan) => prepareCluster(plan, claimed.dir, loader, authorizedKey)));
     const instance = await claimed.run();
     const clusters = prepared.map((cluster) => assemble(cluster, instance, loader));
@@ -147,7 +152,7 @@ export async function startNodes(options: NodesOptions): Promise<LocalNodes> {
     await Promise.all(machines.map((machine) => machine.start()));
     progress('nodes: waiting for etcd');
     await Promise.all(clusters.map((cluster) => cluster.waitHealthy()));
-    return localNodes(clusters, instance, keyFile);
+    return localNodes(clusters, { instance, loader, keyFile });
   } catch (error) {
     await claimed.stop();
     throw error;
@@ -185,7 +190,7 @@ function allMachines(plan: ClusterPlan): (Machine & { readonly name: string })[]
 interface PreparedCluster {
   readonly plan: ClusterPlan;
   readonly pki: Pki;
-  readonly machines: readonly { readonly spec: MachineSpec; readonly hostKey: string }[];
+  readonly machines: readonly { readonly spec: MachineSpec; readonly hostPublicKey: string }[];
 }
 
 async function prepareCluster(
@@ -208,7 +213,7 @@ async function prepareCluster(
           ? { ...settingsFiles(plan, machine), ...(await certificateFiles(plan, pki, machine, pairNames, notAfter)) }
           : {},
       };
-      return { spec, hostKey: await prepareMachine(dir, spec, { loader, authorizedKey }) };
+      return { spec, hostPublicKey: await prepareMachine(dir, spec, { loader, authorizedKey }) };
     }),
   );
   return { plan, pki, machines };
@@ -248,7 +253,9 @@ async function certificateFiles(
 }
 
 function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, loader: Loader): LocalCluster {
-  const all = machines.map(({ spec, hostKey }) => localNode(spec, hostKey, new LocalMachine(spec, instance, loader)));
+  const all = machines.map(({ spec, hostPublicKey }) =>
+    localNode(spec, hostPublicKey, new LocalMachine(spec, instance, loader)),
+  );
   const nodes = all.slice(0, plan.nodes.length);
   const { name, etcdVersion } = plan.options;
   const node = (wanted: string): LocalNode => pick(nodes, wanted, 'node');
@@ -279,11 +286,12 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
   };
 }
 
-function localNode(spec: MachineSpec, hostKey: string, machine: LocalMachine): LocalNode {
+function localNode(spec: MachineSpec, hostPublicKey: string, machine: LocalMachine): LocalNode {
   return {
     name: spec.hostname,
     address: spec.address,
-    hostKey,
+    hostKey: fingerprint(hostPublicKey),
+    hostPublicKey,
     isRunning: () => machine.isRunning(),
     exec: (argv, options) => machine.exec(argv, options),
     inside: (argv) => machine.inside(argv),
@@ -331,7 +339,10 @@ async function waitHealthy(name: string, etcdctl: LocalCluster['etcdctl'], timeo
   }
 }
 
-function localNodes(clusters: readonly LocalCluster[], instance: Instance, keyFile: string): LocalNodes {
+function localNodes(
+  clusters: readonly LocalCluster[],
+  { instance, loader, keyFile }: { readonly instance: Instance; readonly loader: Loader; readonly keyFile: string },
+): LocalNodes {
   return {
     clusters,
     cluster: (name) => pick(clusters, name, 'cluster'),
@@ -343,6 +354,7 @@ function localNodes(clusters: readonly LocalCluster[], instance: Instance, keyFi
       const [program, ...args] = instance.inHub(argv);
       return spawn(program, args, { stdio: 'inherit', ...options });
     },
+    imageProgram: (program, args) => programOf(loader, program, args),
     stop: () => instance.stop(),
   };
 }
