@@ -11,7 +11,8 @@ const SURE_MS = 14 * 24 * HOUR_MS;
 /**
  * Where clocks change, cron-parser's answer depends on the time it is asked from: a run may be found from before and
  * not from after. So a run is what is found from a quiet time before it. Then a run in the hour that is skipped happens
- * an hour later, a run in the hour that comes twice happens once, and `next` and `previous` agree.
+ * an hour later, a run in the hour that comes twice happens once, and `next` and `previous` agree. One known limit:
+ * cron-parser gets lost where clocks change by half an hour (only Australia/Lord_Howe does), and throws there that day.
  */
 export const cronCalendar: CronCalendar = {
   next(expression, timezone, after) {

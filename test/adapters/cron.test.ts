@@ -68,7 +68,7 @@ describe('when a schedule fires', () => {
       '15 1,2,3 * * 0',
       '0 0 1 * *',
     );
-    const zone = fc.constantFrom('UTC', 'Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'Asia/Kolkata');
+    const zone = fc.constantFrom('UTC', 'Europe/Berlin', 'America/New_York', 'Australia/Sydney', 'Asia/Kolkata');
     const around = fc.constantFrom('2026-03-08T07', '2026-03-29T01', '2026-04-04T15', '2026-10-25T01', '2026-11-01T06');
     const minutes = fc.integer({ min: -240, max: 240 });
     fc.assert(
