@@ -171,16 +171,15 @@ function content(options: DeliveryOptions, record: MessageRecord, channel: strin
 function render(options: DeliveryOptions, state: MessageState, channel: string): MessageView {
   switch (state.kind) {
     case 'backup':
-      return backupView(state, { movedFrom: movedFrom(options, state, channel) });
+      return backupView(state, { movedFrom: movedFrom(state, channel) });
     case 'backup-alert':
       return backupAlertView(state.backup, options.oncall);
   }
 }
 
 /** The channel of the one who asked, when the message had to go to the results channel instead. */
-function movedFrom(options: DeliveryOptions, { origin }: BackupMessage, channel: string): string | undefined {
-  if (origin === undefined || origin.channel === channel) return undefined;
-  return channel === options.channels.results ? origin.channel : undefined;
+function movedFrom({ origin }: BackupMessage, channel: string): string | undefined {
+  return origin === undefined || origin.channel === channel ? undefined : origin.channel;
 }
 
 // ── After a crash ────────────────────────────────────────────────────────────────────────────────────────────────────
