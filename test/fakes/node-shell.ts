@@ -160,8 +160,7 @@ function ending(
 export function connectedPair(): readonly [Duplex, Duplex] {
   const there = new PassThrough();
   const back = new PassThrough();
-  const end = (readable: PassThrough, writable: PassThrough): Duplex =>
-    Duplex.from({ readable, writable });
+  const end = (readable: PassThrough, writable: PassThrough): Duplex => Duplex.from({ readable, writable });
   return [end(back, there), end(there, back)];
 }
 
