@@ -218,7 +218,7 @@ export interface TickMemory {
 
 export interface Operation {
   readonly id: string;
-  readonly kind: 'backup';
+  readonly kind: 'backup' | 'sweep';
   readonly cluster: string;
   readonly startedAt: string;
 }

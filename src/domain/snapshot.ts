@@ -68,6 +68,17 @@ export function manifestKey(cluster: string, id: string): string {
   return `${clusterPrefix(cluster)}${id}${MANIFEST_SUFFIX}`;
 }
 
+/** Keyturn's own objects of this cluster; whatever else lies beside them is somebody else's. */
+export function isOwnObject(cluster: string, key: string): boolean {
+  const prefix = clusterPrefix(cluster);
+  return key.startsWith(prefix) && /^\d{8}T\d{6}Z-\d+\.db$/.test(key.slice(prefix.length));
+}
+
+/** The manifest that makes this object a snapshot. */
+export function manifestKeyOf(objectKey: string): string {
+  return objectKey.replace(/\.db$/, MANIFEST_SUFFIX);
+}
+
 /** Only verified snapshots count against the RPO: etcd's own hash fitted what was read. */
 export function isVerified(record: SnapshotRecord): boolean {
   return record.checks.includes('sha256-trailer');
