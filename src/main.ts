@@ -128,6 +128,8 @@ async function run(config: Config, role: Role, configFile: string): Promise<void
   if (role !== 'chat') started.push(role === 'all' ? superviseWorker(configFile, log) : await startWorker(world));
   if (role !== 'worker') started.push(...(await startFront(world, stop)));
   log.info({ version, role, clusters: config.clusters.length }, 'keyturn is up');
+  // Whoever started us as a child may wait for this.
+  process.send?.('up');
 }
 
 async function stopAll(
