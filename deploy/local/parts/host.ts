@@ -48,7 +48,7 @@ export async function findProgram(name: string): Promise<string | undefined> {
 
 /**
  * Throws one LocalPartsError that lists everything this machine lacks for running nodes: root, programs, overlayfs,
- * mount and network namespaces. Changes nothing.
+ * mount and network namespaces. Changes nothing, but that it may load the kernel's overlay module.
  */
 export async function checkHost(): Promise<void> {
   const missing: string[] = [];
