@@ -35,7 +35,7 @@ const KEPT = { age: (7 * DAY_MS) / 1000, count: 5_000 };
 const RUNS_KEPT_MS = 30 * DAY_MS;
 /** BullMQ's own limit of lost workers is left open: attempts are counted here. */
 const ANY_NUMBER = 1_000_000;
-/** What is left to do after the grace period when all is well; bounds a stop while Redis is away. */
+/** So long may each of the two last steps of a stop take, when Redis does not answer. */
 const CLOSE_MS = 2_000;
 
 /** KEYS: run, remembered. ARGV: id of this start, time to live. Counts an attempt; answers its number and what is remembered. */
@@ -133,8 +133,8 @@ interface Run {
   readonly stop: AbortController;
   /** By the monotonic clock: when the lock was last known to be ours. */
   lockedAt: number;
-  /** The worker has let go of it: what comes out of the handler is not heard any more. */
-  abandoned: boolean;
+  /** Aborted when the worker lets go of it: what comes out of the handler is not heard any more. */
+  readonly letGo: AbortController;
 }
 
 function startWorker(
@@ -180,7 +180,7 @@ function startWorker(
       start: randomUUID(),
       stop: new AbortController(),
       lockedAt: performance.now(),
-      abandoned: false,
+      letGo: new AbortController(),
     };
     runs.add(run);
     try {
@@ -188,7 +188,7 @@ function startWorker(
       const { attempt, remembered } = await begin(idOf(stored), run.start);
       const { attempts } = stored.data;
       if (!mayStart(attempt, attempts)) throw new bullmq.UnrecoverableError(`given up at attempt ${attempt}`);
-      const outcome = await outcomeOf(run, () =>
+      const outcome = await untilLetGo(run, () =>
         handler(stored.data.job, {
           attempt,
           attempts,
@@ -197,7 +197,7 @@ function startWorker(
           remember: (value) => remember(idOf(stored), value),
         }),
       );
-      if (run.abandoned) throw new bullmq.WaitingError();
+      if (outcome === undefined) throw new bullmq.WaitingError();
       const next = afterAttempt(outcome, attempt, attempts);
       if (next.kind === 'failed') throw new bullmq.UnrecoverableError(`given up at attempt ${attempt} of ${attempts}`);
       if (next.kind === 'wait') await moveOn(run, token, next);
@@ -209,6 +209,14 @@ function startWorker(
     } finally {
       runs.delete(run);
     }
+  }
+
+  /** Undefined when the worker let go of the job before the handler ended. */
+  function untilLetGo(run: Run, work: () => ReturnType<JobHandler>): Promise<Outcome | undefined> {
+    return new Promise((resolve) => {
+      run.letGo.signal.addEventListener('abort', () => resolve(undefined), { once: true });
+      void outcomeOf(run, work).then(resolve);
+    });
   }
 
   async function outcomeOf(run: Run, work: () => ReturnType<JobHandler>): Promise<Outcome> {
@@ -296,23 +304,32 @@ function startWorker(
     for (const run of runs) run.stop.abort(interrupted());
     const until = performance.now() + graceMs;
     while (runs.size > 0 && performance.now() < until) await sleep(10);
-    const hanging = [...runs];
-    for (const run of hanging) run.abandoned = true;
-    await Promise.race([closeWorker(hanging), sleep(CLOSE_MS)]);
-    await worker?.disconnect();
+    if (connections.isUp()) await within(CLOSE_MS, handOver([...runs]));
+    for (const run of runs) run.letGo.abort();
+    // A close that is not forced waits for BullMQ's own last words on jobs that ended; without Redis it waits for ever.
+    if (await within(CLOSE_MS, worker?.close(!connections.isUp()))) return;
+    worker?.disconnect().catch((error: unknown) => complaints.about('A worker could not be closed', error));
   }
 
-  /** Hands what hangs to other workers, then closes. */
-  async function closeWorker(hanging: readonly Run[]): Promise<void> {
+  /** Hands what hangs to other workers. */
+  async function handOver(hanging: readonly Run[]): Promise<void> {
     const moves = hanging.map((run) => giveBack(run).then(() => run.stored.moveToWait(run.stored.token)));
     for (const move of await Promise.allSettled(moves)) {
       if (move.status === 'rejected') complaints.about('A job could not be handed over', move.reason);
     }
-    await worker?.close(hanging.length > 0);
   }
 
   start().catch((error: unknown) => complaints.about('The worker ended', error));
   return { stop: (graceMs) => (stopped ??= stop(graceMs)) };
+}
+
+/** False when `work` took longer than `ms`; it goes on. */
+async function within(ms: number, work: Promise<unknown> | undefined): Promise<boolean> {
+  const timer = new AbortController();
+  const late = sleep(ms, false, { signal: timer.signal }).catch(() => false);
+  const done = await Promise.race([Promise.resolve(work).then(() => true), late]);
+  timer.abort();
+  return done;
 }
 
 function idOf(stored: StoredJob): string {

@@ -48,6 +48,7 @@ export async function startRedis(
       if (await answers(socket)) return;
       await sleep(20);
     }
+    await kill();
     throw new Error('redis-server did not start in 10 seconds');
   }
 
@@ -59,7 +60,12 @@ export async function startRedis(
     await ended;
   }
 
-  await start();
+  try {
+    await start();
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
   return {
     url: `unix://${socket}`,
     kill,
@@ -83,7 +89,8 @@ function answers(socket: string): Promise<boolean> {
       connection.destroy();
       resolve(answer);
     };
-    connection.on('data', (data) => end(data.toString() === '+PONG\r\n')());
+    // One that wants a password first is up too.
+    connection.on('data', (data) => end(/^(\+PONG|-NOAUTH)/.test(data.toString()))());
     connection.on('error', end(false)).on('timeout', end(false)).on('close', end(false));
   });
 }
