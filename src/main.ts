@@ -48,13 +48,13 @@ type World = ReturnType<typeof buildWorld>;
 
 function buildWorld(config: Config) {
   const secrets = secretRegistry();
-  const log = pinoLog(config.log.level, { secrets });
+  const log = pinoLog(config.log.level, secrets);
   const clock = systemClock;
   const stores = config.stores.map((store) => buildStore(store, secrets));
   const storesOf = new Map(config.clusters.map(({ name, backup }) => [name, backup.stores]));
   const connections = redisConnections({ ...config.redis, password: optional(config.redis.password, secrets), log });
   const shell = sshShell({ bastions: config.bastions });
-  const queue = redisJobQueue(connections, log);
+  const queue = redisJobQueue(connections);
   const outbox = redisOutbox(connections, log);
   const sentMessages = redisSentMessages(connections);
   return {
@@ -76,7 +76,7 @@ function buildWorld(config: Config) {
     stores: new Map(stores.map((store) => [store.name, store])),
     catalogue: catalogue(stores, (cluster) => storesOf.get(cluster) ?? []),
     clusters: new Map(config.clusters.map((cluster) => [cluster.name, cluster])),
-    publish: announcer({ sentMessages, outbox, clock, log }),
+    publish: announcer({ sentMessages, outbox, clock }),
   };
 }
 
@@ -89,16 +89,21 @@ function buildStore(store: StoreConfig, secrets: SecretRegistry): SnapshotStore 
   return s3Store({ ...store, credentials }, systemClock);
 }
 
-/** The value behind a reference; from here on the log hides it. */
+/** The value behind a reference, which `readConfig` has seen to be there; from here on the log hides it. */
 function reveal(ref: SecretRef, secrets: SecretRegistry): string {
-  const value = 'env' in ref ? process.env[ref.env] : readFileSync(ref.file, 'utf8').trim();
-  const where = 'env' in ref ? `the environment variable ${ref.env}` : `the file ${ref.file}`;
-  if (value === undefined || value === '')
-    throw new KeyturnError('config.invalid', `A secret is missing: ${where} is empty.`, {
-      hint: `Put it into ${where}.`,
-    });
+  const value = secretValue(ref) ?? '';
   secrets.register(value);
   return value;
+}
+
+/** Undefined when there is none; an empty one counts as none. */
+function secretValue(ref: SecretRef): string | undefined {
+  try {
+    const value = 'env' in ref ? process.env[ref.env] : readFileSync(ref.file, 'utf8').trim();
+    return value === '' ? undefined : value;
+  } catch {
+    return undefined;
+  }
 }
 
 function optional(ref: SecretRef | undefined, secrets: SecretRegistry): string | undefined {
@@ -123,6 +128,8 @@ async function run(config: Config, role: Role, configFile: string): Promise<void
   if (role !== 'chat') started.push(role === 'all' ? superviseWorker(configFile, log) : await startWorker(world));
   if (role !== 'worker') started.push(...(await startFront(world, stop)));
   log.info({ version, role, clusters: config.clusters.length }, 'keyturn is up');
+  // Whoever started us as a child may wait for this.
+  process.send?.('up');
 }
 
 async function stopAll(
@@ -158,23 +165,29 @@ async function startFront(world: World, stop: (why: string, exitCode: number) =>
     outbox: world.outbox,
     sentMessages: world.sentMessages,
     clock,
-    log,
-    onDead: () => stop('Slack is out of reach for too long', 1),
+    onDead: (reason) => stop(reason, 1),
   });
   const look = () => queueDueBackups({ ...world, clusters: config.clusters });
-  const ticker = everyMinute(look);
+  const ticker = everyMinute(look, log);
   await look();
-  return [async () => chat.stop(), async () => ticker.stop()];
+  return [() => chat.stop(), () => ticker.stop()];
 }
 
-function slackOptions({ config, secrets }: World) {
-  const { botToken, appToken, signingSecret, ...slack } = config.slack;
+function slackOptions({ config, secrets, log }: World) {
+  const { mode, command, channels, oncall, botToken, appToken, signingSecret, port, apiUrl } = config.slack;
+  const transport =
+    mode === 'socket'
+      ? { mode, appToken: optional(appToken, secrets) ?? '' }
+      : { mode, signingSecret: optional(signingSecret, secrets) ?? '', port };
   return {
-    ...slack,
-    people: config.people,
+    transport,
+    command,
+    channels,
+    oncall,
+    apiUrl,
     botToken: reveal(botToken, secrets),
-    appToken: optional(appToken, secrets),
-    signingSecret: optional(signingSecret, secrets),
+    people: config.people,
+    log,
   };
 }
 
@@ -260,7 +273,7 @@ function readConfig(file: string, role: Role): Config {
   }
   const parsed = parseConfig(raw, cronCalendar);
   if (!parsed.ok) return problems(parsed.problems.map(renderProblem));
-  const missing = secretRefs(parsed.config, role).filter(({ ref }) => valueOf(ref) === undefined);
+  const missing = secretRefs(parsed.config, role).filter(({ ref }) => secretValue(ref) === undefined);
   return missing.length === 0 ? parsed.config : problems(missing.map(renderMissingSecret));
 }
 

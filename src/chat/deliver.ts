@@ -214,11 +214,16 @@ async function findInChannel(
     }
   } catch (error) {
     const refusal = refusalOf(error);
-    if (refusal?.kind !== 'no-channel' && refusal?.kind !== 'refused') throw error;
+    if (!cantRead(refusal)) throw error;
     // A channel that we may post in without reading it: rather a message twice than none.
     log.warn({ key, channel, reason: refusal.reason }, 'The channel can not be read to look for an interrupted post');
   }
   return undefined;
+}
+
+function cantRead(refusal: Refusal | undefined): refusal is Extract<Refusal, { reason: string }> {
+  if (refusal?.kind === 'no-channel' || refusal?.kind === 'refused') return true;
+  return refusal?.kind === 'unauthorized' && refusal.reason.startsWith('missing_scope');
 }
 
 function isOurs(metadata: { event_type?: string; event_payload?: object } | undefined, key: string): boolean {

@@ -16,8 +16,8 @@ export type Respond = (body: ReplyBody) => Promise<unknown>;
 
 /** Half a minute in all: longer than a deployment of Slack's takes, and the one who asked is still there. */
 const PAUSES_MS = [500, 1000, 2000, 4000, 8000, 15_000];
-/** A response URL can be used five times; one is kept back. */
-const MAX_REFUSALS = 4;
+/** A response URL can be used five times; what is refused may count. */
+const MAX_REFUSALS = 3;
 
 /** Resolves true when the answer was taken. Never throws: an answer that can't be given is logged. */
 export async function reply(
@@ -29,12 +29,13 @@ export async function reply(
   let refusals = 0;
   for (const pauseMs of [...PAUSES_MS, 0]) {
     try {
-      // The second time after a no, the text alone: it says all, and the blocks may have been the reason.
-      await respond(bodyOf(view, replace, refusals < 2));
+      // After a no, the text alone: it says all, and the blocks may have been the reason.
+      await respond(bodyOf(view, replace, refusals === 0));
       return true;
     } catch (error) {
       const status = statusOf(error);
-      if (status !== undefined) refusals += 1;
+      const refused = status !== undefined && status < 500 && status !== 429;
+      if (refused) refusals += 1;
       const hopeless = status === 404 || status === 410 || refusals >= MAX_REFUSALS || pauseMs === 0;
       if (hopeless || signal.aborted) {
         log.warn({ status, err: error }, 'An answer could not be given');

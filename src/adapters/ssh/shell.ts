@@ -1,12 +1,13 @@
 /** Owns the login shell on nodes: how a node is reached, and all that runs over one login. */
 import type { NodeSpec } from '../../domain/cluster.ts';
 import { KeyturnError } from '../../domain/error.ts';
+import { sudoersLine } from '../../domain/sudoers.ts';
 import type { ExecOptions, ExecResult, NodeConnection, NodeShell, RemoteProcess } from '../../ports.ts';
 import { openTunnel, readAll, startCommand } from './channels.ts';
 import { describe, dialTcp, logIn } from './login.ts';
 import type { Dial, Link, LoginTimes, Target } from './login.ts';
 import { quoteArgv } from './quote.ts';
-import { isRefusal, isSudoMissing, sudoDenied, sudoersLine, sudoMissing, withSudo } from './sudo.ts';
+import { isRefusal, isSudoMissing, sudoDenied, sudoMissing, withSudo } from './sudo.ts';
 
 export interface SshShellOptions {
   /** Jump hosts that `SshLogin.via` names. */

@@ -1,4 +1,4 @@
-/** Owns sudo on a node: how a command is run as root, how a refusal looks, and which sudoers line is missing then. */
+/** Owns sudo on a node: how a command is run as root, how a refusal looks, and what is told then. */
 import { KeyturnError } from '../../domain/error.ts';
 import type { ExecResult } from '../../ports.ts';
 
@@ -24,21 +24,6 @@ export function isRefusal(result: ExecResult): boolean {
 
 export function isSudoMissing(result: ExecResult): boolean {
   return result.code === 127 && /sudo.*(not found|No such file)/.test(result.stderr);
-}
-
-/**
- * One line of /etc/sudoers that allows exactly this. `path` is absolute. What sudoers would read as syntax is escaped,
- * unless `patterns` says that the arguments are patterns already.
- */
-export function sudoersLine(
-  user: string,
-  path: string,
-  args: readonly string[],
-  options: { readonly patterns?: boolean } = {},
-): string {
-  const escape = (text: string): string =>
-    text.replace(options.patterns === true ? /[\\,:= ]/g : /[\\,:= *?[\]!]/g, '\\$&');
-  return `${user} ALL=(root) NOPASSWD: ${[path, ...args.map(escape)].join(' ')}`;
 }
 
 export function sudoDenied(node: string, user: string, line: string): KeyturnError {
