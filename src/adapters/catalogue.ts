@@ -6,6 +6,7 @@ import {
   manifestKey,
   MAX_MANIFEST_SIZE,
   parseManifest,
+  type ParsedManifest,
   type SnapshotRecord,
   type StoredSnapshot,
 } from '../domain/snapshot.ts';
@@ -24,8 +25,6 @@ interface Shelf {
   readonly problems: readonly CatalogueProblem[];
 }
 
-type ReadManifest = ReturnType<typeof parseManifest>;
-
 /** Manifests fetched at once from one store. */
 const CONCURRENCY = 8;
 /** A store full of broken manifests is told in so many lines. */
@@ -40,15 +39,15 @@ export function catalogue(
   storesOf: (cluster: string) => readonly string[],
 ): SnapshotCatalogue {
   /** By store and cluster: the manifests of the last listing, by what identifies each. */
-  const remembered = new Map<string, ReadonlyMap<string, ReadManifest>>();
+  const remembered = new Map<string, ReadonlyMap<string, ParsedManifest>>();
 
   const readShelf = async (store: SnapshotStore, cluster: string): Promise<Shelf> => {
     const shelf = `${store.name}/${cluster}`;
-    const known = remembered.get(shelf) ?? new Map<string, ReadManifest>();
+    const known = remembered.get(shelf) ?? new Map<string, ParsedManifest>();
     const objects = new Map<string, StoredObject>();
     for await (const object of store.list(clusterPrefix(cluster))) objects.set(object.key, object);
     const manifests = [...objects.values()].filter(({ key }) => key.endsWith(MANIFEST_SUFFIX));
-    const read = new Map<string, ReadManifest>();
+    const read = new Map<string, ParsedManifest>();
     const records: SnapshotRecord[] = [];
     const problems: CatalogueProblem[] = [];
     await forEachOf(manifests, CONCURRENCY, async (manifest) => {
@@ -56,9 +55,9 @@ export function catalogue(
       const found = known.get(identity) ?? (await readManifest(store, manifest));
       if (found === undefined) return;
       read.set(identity, found);
-      const problem = 'problem' in found ? found.problem : misplaced(found.record, cluster, manifest.key, objects);
+      const problem = found.ok ? misplaced(found.record, cluster, manifest.key, objects) : found.problem;
       if (problem !== undefined) problems.push(unusable(store, manifest.key, problem));
-      else if ('record' in found) records.push(found.record);
+      else if (found.ok) records.push(found.record);
     });
     remembered.set(shelf, read);
     return { store: store.name, records, problems: shortened(store, problems) };
@@ -89,8 +88,8 @@ export function catalogue(
 }
 
 /** Undefined when it was removed since it was listed. */
-async function readManifest(store: SnapshotStore, { key, size }: StoredObject): Promise<ReadManifest | undefined> {
-  if (size > MAX_MANIFEST_SIZE) return { problem: `${size} bytes long, which no manifest is` };
+async function readManifest(store: SnapshotStore, { key, size }: StoredObject): Promise<ParsedManifest | undefined> {
+  if (size > MAX_MANIFEST_SIZE) return { ok: false, problem: `${size} bytes long, which no manifest is` };
   try {
     return parseManifest(Buffer.from(await store.get(key)).toString('utf8'));
   } catch (error) {

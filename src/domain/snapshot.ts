@@ -87,6 +87,10 @@ export function isVerified(record: SnapshotRecord): boolean {
 /** A manifest larger than this, in bytes, is none: it is not read. */
 export const MAX_MANIFEST_SIZE = 64 * 1024;
 
+/** `problem` says what is wrong in one line, for people. */
+export type ParsedManifest =
+  { readonly ok: true; readonly record: SnapshotRecord } | { readonly ok: false; readonly problem: string };
+
 /** The manifest's text, as it is stored. */
 export function serialiseManifest(record: SnapshotRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;
@@ -96,22 +100,24 @@ export function serialiseManifest(record: SnapshotRecord): string {
  * The record that `text` holds, or what is wrong with it. Anybody who may write to the store may have written `text`:
  * nothing in it is taken on trust, fields that are unknown are refused, and `object.key` stays within the cluster.
  */
-export function parseManifest(text: string): { readonly record: SnapshotRecord } | { readonly problem: string } {
-  if (text.length > MAX_MANIFEST_SIZE) return { problem: `longer than ${MAX_MANIFEST_SIZE} characters` };
+export function parseManifest(text: string): ParsedManifest {
+  if (text.length > MAX_MANIFEST_SIZE) return { ok: false, problem: `longer than ${MAX_MANIFEST_SIZE} characters` };
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return { problem: 'not JSON' };
+    return { ok: false, problem: 'not JSON' };
   }
   const format = isObject(value) ? value['format'] : undefined;
   if (format !== MANIFEST_FORMAT) {
-    return { problem: `format ${printable(format)}, and this Keyturn reads format ${MANIFEST_FORMAT}` };
+    return { ok: false, problem: `format ${printable(format)}, and this Keyturn reads format ${MANIFEST_FORMAT}` };
   }
   const problem = misfit(value, manifestShape, 'manifest');
-  if (problem !== undefined) return { problem };
+  if (problem !== undefined) return { ok: false, problem };
   const record = value as SnapshotRecord; // every field was just looked at
-  return isObjectOf(record) ? { record } : { problem: 'manifest.object.key: expected a name within the cluster' };
+  return isObjectOf(record)
+    ? { ok: true, record }
+    : { ok: false, problem: 'manifest.object.key: expected a name within the cluster' };
 }
 
 /** Says what was expected when a value is not it. */
