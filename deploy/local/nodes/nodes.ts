@@ -1,0 +1,367 @@
+/** Owns the local control-plane nodes as others use them: clusters of real machines, started with one call and gone with another. */
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
+import { join } from 'node:path';
+import { checkHost, cloneDir, defaultCacheDir } from '../parts/host.ts';
+import { LocalPartsError, lastLines } from '../parts/problem.ts';
+import { loaderOf, programOf, type Loader } from '../parts/programs.ts';
+import { ensureRootfs } from '../parts/rootfs.ts';
+import { sshUser } from '../parts/sudoers.ts';
+import { etcdFiles, etcdPrograms, type EtcdVersion } from './etcd-unit.ts';
+import { claimInstance, type Instance, type Machine } from './instance.ts';
+import {
+  LocalMachine,
+  fingerprint,
+  makeSshKey,
+  prepareMachine,
+  publicKeyOf,
+  type ExecOptions,
+  type ExecOutput,
+  type MachineSpec,
+} from './machine.ts';
+import { makePki, pairNames, type PairName, type Pki } from './pki.ts';
+
+export interface ClusterOptions {
+  readonly name: string;
+  readonly etcdVersion: EtcdVersion;
+  /** Names of its nodes, e.g. cp1, cp2, cp3; other clusters may use the same. */
+  readonly nodes: readonly string[];
+  /** How etcd is kept running; static pods come with restores. */
+  readonly layout?: 'systemd';
+  /** Where etcd has its settings from; default `flags`. */
+  readonly settings?: 'flags' | 'environment';
+  /** Default /etc/kubernetes/pki/etcd. */
+  readonly tlsDir?: string;
+  /** Default /var/lib/etcd. */
+  readonly dataDir?: string;
+  /** Bytes; etcd's default of 2 GiB when left out. */
+  readonly quotaBytes?: number;
+  /** How long certificates hold from now; default a year. */
+  readonly certificateLifetimeMs?: number;
+  /** One more machine with sshd only, as jump host. */
+  readonly bastion?: boolean;
+}
+
+export interface NodesOptions {
+  readonly clusters: readonly ClusterOptions[];
+  /** Work files; removed at the end. Default `.local/nodes` in the clone. */
+  readonly instanceDir?: string;
+  /** Default `node`. */
+  readonly image?: 'node' | 'bench-node';
+  /** Default: see `defaultCacheDir`. */
+  readonly cacheDir?: string;
+  readonly onProgress?: (line: string) => void;
+}
+
+export interface LocalNode {
+  readonly name: string;
+  readonly address: string;
+  /** `SHA256:…`, as OpenSSH prints it. */
+  readonly hostKey: string;
+  /** The key itself, `ssh-ed25519 …`, as known_hosts has it. */
+  readonly hostPublicKey: string;
+  isRunning(): boolean;
+  /** Runs `argv` as root on the node, not by ssh. A non-zero exit is a result. */
+  exec(argv: readonly string[], options?: ExecOptions): Promise<ExecOutput>;
+  /** The argv that does the same, for `spawn`. */
+  inside(argv: readonly string[]): [string, ...string[]];
+  /** Writes a file on the node as root. */
+  write(path: string, text: string, mode: number): Promise<void>;
+  /** Powers it off in order. Its disk stays. */
+  stop(): Promise<void>;
+  /** Boots it; resolves when sshd answers. */
+  start(): Promise<void>;
+  /** Pulls the plug. */
+  kill(): Promise<void>;
+  linkDown(): Promise<void>;
+  linkUp(): Promise<void>;
+  /** Drops packets on the node's network, e.g. `['-A', 'INPUT', '-p', 'tcp', '--dport', '22', '-j', 'DROP']`; `['-F']` undoes it. */
+  iptables(args: readonly string[]): Promise<void>;
+  /** Puts a small empty disk (memory) over `path`; unmounted with `umount` or by the next boot. */
+  smallDisk(path: string, bytes: number): Promise<void>;
+}
+
+export interface LocalCluster {
+  readonly name: string;
+  readonly etcdVersion: EtcdVersion;
+  readonly nodes: readonly LocalNode[];
+  readonly bastion: LocalNode | undefined;
+  readonly tlsDir: string;
+  readonly dataDir: string;
+  /** Throws when there is none of that name. */
+  node(name: string): LocalNode;
+  /** Runs etcdctl with certificates against all members, on the first running node or on `node`. Throws when it fails. */
+  etcdctl(args: readonly string[], options?: ExecOptions & { readonly node?: string }): Promise<string>;
+  /** Resolves when every member of a running node is healthy; throws after `timeoutMs` (default 30,000). */
+  waitHealthy(timeoutMs?: number): Promise<void>;
+  /** Puts new certificates on every node, e.g. expired ones. etcd takes them up with the next connection. */
+  reissue(pairs: readonly PairName[], notAfter: Date): Promise<void>;
+}
+
+export interface LocalNodes {
+  readonly clusters: readonly LocalCluster[];
+  /** Throws when there is none of that name. */
+  cluster(name: string): LocalCluster;
+  readonly instanceDir: string;
+  readonly ssh: { readonly user: string; readonly keyFile: string };
+  readonly hub: {
+    /** The hub's own address; machines reach servers in the hub by it. */
+    readonly address: string;
+    /** Network namespace by name (`ip netns exec NAME …`). */
+    readonly netns: string;
+    /** The same as a file (`nsenter --net=FILE …`). */
+    readonly netnsFile: string;
+  };
+  /** The argv that runs `argv` in the hub's network, with the caller's files. */
+  inHub(argv: readonly string[]): [string, ...string[]];
+  /** Starts a program in the hub's network. It is yours to end; it is killed when this process dies without doing so. */
+  execInHub(
+    argv: readonly string[],
+    options?: { readonly env?: NodeJS.ProcessEnv; readonly stdio?: StdioOptions; readonly cwd?: string },
+  ): ChildProcess;
+  /** The argv that runs a program of the nodes' image here, e.g. `usr/bin/ssh`, in case this machine has none. */
+  imageProgram(program: string, args: readonly string[]): [string, ...string[]];
+  /** Ends and removes everything; safe twice. */
+  stop(): Promise<void>;
+}
+
+const hubAddress = '10.77.0.1';
+const year = 365 * 24 * 3_600_000;
+
+/**
+ * Starts clusters of real machines: systemd, sshd, etcd with TLS, each machine with a network and a disk of its own.
+ * Resolves when sshd answers everywhere and every etcd is healthy. Everything ends with this process, even by kill -9.
+ * Throws LocalPartsError when this machine can't, or when something does not come up; nothing is left then.
+ */
+export async function startNodes(options: NodesOptions): Promise<LocalNodes> {
+  const cacheDir = options.cacheDir ?? defaultCacheDir();
+  const progress = options.onProgress ?? (() => undefined);
+  await checkHost();
+  const rootfs = await ensureRootfs(options.image ?? 'node', { cacheDir, onProgress: progress });
+  const loader = await loaderOf(rootfs);
+  const plans = planMachines(options.clusters);
+  const dir = options.instanceDir ?? join(cloneDir, '.local/nodes');
+  const claimed = await claimInstance(dir, { rootfs, machines: plans.flatMap(allMachines) });
+  try {
+    const keyFile = join(claimed.dir, 'ssh/id_ed25519');
+    await makeSshKey(loader, keyFile, sshUser);
+    const authorizedKey = await publicKeyOf(keyFile);
+    const prepared = await Promise.all(plans.map((plan) => prepareCluster(plan, claimed.dir, loader, authorizedKey)));
+    const instance = await claimed.run();
+    const clusters = prepared.map((cluster) => assemble(cluster, instance, loader));
+    const machines = clusters.flatMap((c) => [...c.nodes, ...(c.bastion === undefined ? [] : [c.bastion])]);
+    progress(`nodes: booting ${machines.length} machines`);
+    await Promise.all(machines.map((machine) => machine.start()));
+    progress('nodes: waiting for etcd');
+    await Promise.all(clusters.map((cluster) => cluster.waitHealthy()));
+    return localNodes(clusters, { instance, loader, keyFile });
+  } catch (error) {
+    await claimed.stop();
+    throw error;
+  }
+}
+
+interface ClusterPlan {
+  readonly options: ClusterOptions;
+  readonly tlsDir: string;
+  readonly dataDir: string;
+  readonly nodes: readonly (Machine & { readonly name: string })[];
+  readonly bastion: (Machine & { readonly name: string }) | undefined;
+}
+
+/** Addresses are given in order, over all clusters, from .11 on. */
+function planMachines(clusters: readonly ClusterOptions[]): ClusterPlan[] {
+  let count = 0;
+  const next = (name: string): Machine & { readonly name: string } => {
+    count += 1;
+    return { id: `m${count}`, address: `10.77.0.${10 + count}`, name };
+  };
+  return clusters.map((options) => ({
+    options,
+    tlsDir: options.tlsDir ?? '/etc/kubernetes/pki/etcd',
+    dataDir: options.dataDir ?? '/var/lib/etcd',
+    nodes: options.nodes.map(next),
+    bastion: options.bastion === true ? next(`${options.name}-bastion`) : undefined,
+  }));
+}
+
+function allMachines(plan: ClusterPlan): (Machine & { readonly name: string })[] {
+  return plan.bastion === undefined ? [...plan.nodes] : [...plan.nodes, plan.bastion];
+}
+
+interface PreparedCluster {
+  readonly plan: ClusterPlan;
+  readonly pki: Pki;
+  readonly machines: readonly { readonly spec: MachineSpec; readonly hostPublicKey: string }[];
+}
+
+async function prepareCluster(
+  plan: ClusterPlan,
+  dir: string,
+  loader: Loader,
+  authorizedKey: string,
+): Promise<PreparedCluster> {
+  const pki = await makePki(join(dir, 'pki', plan.options.name), loader, plan.options.name);
+  const notAfter = new Date(Date.now() + (plan.options.certificateLifetimeMs ?? year));
+  const machines = await Promise.all(
+    allMachines(plan).map(async (machine) => {
+      const runsEtcd = machine !== plan.bastion;
+      const spec: MachineSpec = {
+        ...machine,
+        hostname: machine.name,
+        hosts: allMachines(plan),
+        units: runsEtcd ? ['etcd.service'] : [],
+        files: runsEtcd
+          ? { ...settingsFiles(plan, machine), ...(await certificateFiles(plan, pki, machine, pairNames, notAfter)) }
+          : {},
+      };
+      return { spec, hostPublicKey: await prepareMachine(dir, spec, { loader, authorizedKey }) };
+    }),
+  );
+  return { plan, pki, machines };
+}
+
+type Files = Record<string, { readonly text: string; readonly mode: number }>;
+type NamedMachine = Machine & { readonly name: string };
+
+function settingsFiles({ options, nodes, tlsDir, dataDir }: ClusterPlan, node: NamedMachine): Files {
+  const files = etcdFiles({
+    version: options.etcdVersion,
+    style: options.settings ?? 'flags',
+    clusterName: options.name,
+    node,
+    peers: nodes,
+    tlsDir,
+    dataDir,
+    quotaBytes: options.quotaBytes,
+  });
+  return Object.fromEntries(Object.entries(files).map(([path, text]) => [path, { text, mode: 0o644 }]));
+}
+
+async function certificateFiles(
+  plan: ClusterPlan,
+  pki: Pki,
+  node: NamedMachine,
+  pairs: readonly PairName[],
+  notAfter: Date,
+): Promise<Files> {
+  const files: Files = { [`${plan.tlsDir}/ca.crt`]: { text: pki.ca, mode: 0o644 } };
+  for (const pair of pairs) {
+    const { certificate, key } = await pki.issue(pair, node, notAfter);
+    files[`${plan.tlsDir}/${pair}.crt`] = { text: certificate, mode: 0o644 };
+    files[`${plan.tlsDir}/${pair}.key`] = { text: key, mode: 0o600 };
+  }
+  return files;
+}
+
+function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, loader: Loader): LocalCluster {
+  const all = machines.map(({ spec, hostPublicKey }) =>
+    localNode(spec, hostPublicKey, new LocalMachine(spec, instance, loader)),
+  );
+  const nodes = all.slice(0, plan.nodes.length);
+  const { name, etcdVersion } = plan.options;
+  const node = (wanted: string): LocalNode => pick(nodes, wanted, 'node');
+  const etcdctl: LocalCluster['etcdctl'] = async (args, options = {}) => {
+    const runner = options.node === undefined ? nodes.find((each) => each.isRunning()) : node(options.node);
+    if (runner === undefined) throw new Error(`No node of ${name} is running.`);
+    const endpoints = nodes.filter((each) => each.isRunning()).map((each) => `https://${each.address}:2379`);
+    const output = await runner.exec(['env', ...etcdctlArgv(plan, endpoints), ...args], options);
+    if (output.code !== 0) throw new Error(`etcdctl ${args.join(' ')} on ${runner.name}: ${lastLines(output)}`);
+    return output.stdout;
+  };
+  return {
+    name,
+    etcdVersion,
+    nodes,
+    bastion: all[plan.nodes.length],
+    tlsDir: plan.tlsDir,
+    dataDir: plan.dataDir,
+    node,
+    etcdctl,
+    waitHealthy: (timeoutMs = 30_000) => waitHealthy(name, etcdctl, timeoutMs),
+    reissue: async (pairs, notAfter) => {
+      for (const each of nodes) {
+        const files = await certificateFiles(plan, pki, pick(plan.nodes, each.name, 'node'), pairs, notAfter);
+        for (const [path, { text, mode }] of Object.entries(files)) await each.write(path, text, mode);
+      }
+    },
+  };
+}
+
+function localNode(spec: MachineSpec, hostPublicKey: string, machine: LocalMachine): LocalNode {
+  return {
+    name: spec.hostname,
+    address: spec.address,
+    hostKey: fingerprint(hostPublicKey),
+    hostPublicKey,
+    isRunning: () => machine.isRunning(),
+    exec: (argv, options) => machine.exec(argv, options),
+    inside: (argv) => machine.inside(argv),
+    write: (path, text, mode) => machine.write(path, text, mode),
+    stop: () => machine.stop(),
+    start: () => machine.start(),
+    kill: () => machine.kill(),
+    linkDown: () => machine.setLink('down'),
+    linkUp: () => machine.setLink('up'),
+    iptables: (args) => machine.iptables(args),
+    smallDisk: async (path, bytes) => {
+      const output = await machine.exec(['mount', '-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', path]);
+      if (output.code !== 0) throw new Error(`No small disk on ${spec.hostname}: ${output.stderr}`);
+    },
+  };
+}
+
+function etcdctlArgv({ options, tlsDir }: ClusterPlan, endpoints: readonly string[]): string[] {
+  const client = `${tlsDir}/healthcheck-client`;
+  return [
+    'ETCDCTL_API=3',
+    etcdPrograms[options.etcdVersion].etcdctl,
+    `--endpoints=${endpoints.join(',')}`,
+    ...[`--cacert=${tlsDir}/ca.crt`, `--cert=${client}.crt`, `--key=${client}.key`],
+  ];
+}
+
+async function waitHealthy(name: string, etcdctl: LocalCluster['etcdctl'], timeoutMs: number): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    try {
+      await etcdctl(['endpoint', 'health', '--command-timeout=2s'], { timeoutMs: 5_000 });
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) {
+        throw new LocalPartsError(
+          `etcd of ${name} is not healthy after ${timeoutMs / 1000} s: ${lastLines(error, 5)}`,
+          {
+            hint: 'See the node: `journalctl -u etcd` there.',
+          },
+        );
+      }
+      await new Promise((done) => setTimeout(done, 100));
+    }
+  }
+}
+
+function localNodes(
+  clusters: readonly LocalCluster[],
+  { instance, loader, keyFile }: { readonly instance: Instance; readonly loader: Loader; readonly keyFile: string },
+): LocalNodes {
+  return {
+    clusters,
+    cluster: (name) => pick(clusters, name, 'cluster'),
+    instanceDir: instance.dir,
+    ssh: { user: sshUser, keyFile },
+    hub: { address: hubAddress, netns: instance.netns, netnsFile: instance.netnsFile },
+    inHub: (argv) => instance.inHub(argv),
+    execInHub: (argv, options = {}) => {
+      return spawn('setpriv', ['--pdeathsig', 'KILL', ...instance.inHub(argv)], { stdio: 'inherit', ...options });
+    },
+    imageProgram: (program, args) => programOf(loader, program, args),
+    stop: () => instance.stop(),
+  };
+}
+
+function pick<T extends { readonly name: string }>(all: readonly T[], name: string, what: string): T {
+  const found = all.find((each) => each.name === name);
+  if (found === undefined)
+    throw new Error(`No local ${what} "${name}"; there are ${all.map((each) => each.name).join(', ')}.`);
+  return found;
+}

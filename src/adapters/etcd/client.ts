@@ -1,0 +1,263 @@
+/** Owns the look into one etcd cluster: every node is asked what runs there, every member by its own node's tunnel. */
+import type { ClusterSpec, ClusterStatus, EtcdOnNode, MemberStatus, NodeSpec } from '../../domain/cluster.ts';
+import { KeyturnError } from '../../domain/error.ts';
+import { alarmsOf, hostOf, localEndpoint } from '../../domain/etcd-commands.ts';
+import type { MemberAnswer, StatusAnswer } from '../../domain/etcd-commands.ts';
+import type { EtcdClient, EtcdSession, NodeConnection, NodeShell } from '../../ports.ts';
+import { readCredentials } from './credentials.ts';
+import type { Credentials } from './credentials.ts';
+import { findEtcd } from './discovery.ts';
+import type { FoundEtcd } from './discovery.ts';
+import { etcdctlMember } from './etcdctl-member.ts';
+import { grpcMember } from './grpc-member.ts';
+import type { Member } from './member.ts';
+
+export interface EtcdClientOptions {
+  /** For the expiry of certificates; default: the system's clock. */
+  readonly now?: () => Date;
+}
+
+export function etcdClient(shell: NodeShell, { now = () => new Date() }: EtcdClientOptions = {}): EtcdClient {
+  return {
+    async open(cluster, signal) {
+      const looks = await Promise.all(cluster.nodes.map((node) => look(shell, node, now(), signal)));
+      const found = looks.filter((seen): seen is SeenNode => 'etcd' in seen);
+      const missing = looks.filter((seen): seen is MissingNode => 'error' in seen);
+      try {
+        signal?.throwIfAborted();
+        if (found.length === 0) throw nothingFound(cluster, missing);
+      } catch (error) {
+        await Promise.all(found.map((node) => node.connection.close()));
+        throw error;
+      }
+      return session(found, missing);
+    },
+  };
+}
+
+/** A node with an etcd. `member` throws when nothing can be asked of it. */
+interface SeenNode {
+  readonly node: NodeSpec;
+  readonly connection: NodeConnection;
+  readonly etcd: EtcdOnNode;
+  readonly member: Member;
+}
+
+interface MissingNode {
+  readonly node: NodeSpec;
+  readonly error: KeyturnError;
+}
+
+async function look(
+  shell: NodeShell,
+  node: NodeSpec,
+  now: Date,
+  signal: AbortSignal | undefined,
+): Promise<SeenNode | MissingNode> {
+  let connection: NodeConnection | undefined;
+  try {
+    connection = await shell.connect(node, signal);
+    const found = await findEtcd(connection, signal);
+    const credentials = await orError(readCredentials(connection, found.etcd, found.asksForCertificate, now, signal));
+    const { etcd } = found;
+    const tls = credentials instanceof KeyturnError ? etcd.tls : credentials?.files;
+    return { node, connection, etcd: { ...etcd, tls }, member: memberOn(connection, found, credentials) };
+  } catch (error) {
+    await connection?.close();
+    if (error instanceof KeyturnError) return { node, error };
+    throw error;
+  }
+}
+
+async function orError<T>(promise: Promise<T>): Promise<T | KeyturnError> {
+  return promise.catch((error: unknown) => {
+    if (error instanceof KeyturnError) return error;
+    throw error;
+  });
+}
+
+/** Through the tunnel; by etcdctl from the moment on that sshd refuses one. */
+function memberOn(
+  connection: NodeConnection,
+  { etcd }: FoundEtcd,
+  credentials: Credentials | KeyturnError | undefined,
+): Member {
+  const problem = credentials instanceof KeyturnError ? credentials : undefined;
+  const endpoint = localEndpoint(etcd.listenClientUrls);
+  if (etcd.pid === undefined) return unusable(stopped(etcd));
+  if (problem !== undefined) return unusable(problem);
+  if (endpoint === undefined) return unusable(noEndpoint(etcd));
+  const usable = credentials instanceof KeyturnError ? undefined : credentials;
+  const place = { name: etcd.node, endpoint: `${endpoint.host}:${endpoint.port}`, tls: usable?.files };
+  const access = { endpoint, tls: usable?.files };
+
+  let member = grpcMember(connection, endpoint, usable, place);
+  const ask = async <T>(question: (member: Member) => Promise<T>): Promise<T> => {
+    const asked = member;
+    try {
+      return await question(asked);
+    } catch (error) {
+      if (!(error instanceof KeyturnError) || error.code !== 'ssh.forward-refused') throw error;
+      // Several questions may be refused side by side; one of them changes the way for all.
+      if (member === asked) {
+        asked.close();
+        member = etcdctlMember(connection, access, place, error.message);
+      }
+      return question(member);
+    }
+  };
+  return {
+    status: () => ask((m) => m.status()),
+    memberList: () => ask((m) => m.memberList()),
+    countKeys: () => ask((m) => m.countKeys()),
+    openSnapshot: (options) => ask((m) => m.openSnapshot(options)),
+    close: () => member.close(),
+  };
+}
+
+function unusable(error: KeyturnError): Member {
+  const fail = (): Promise<never> => Promise.reject(error);
+  return { status: fail, memberList: fail, countKeys: fail, openSnapshot: fail, close: () => undefined };
+}
+
+function session(found: readonly SeenNode[], missing: readonly MissingNode[]): EtcdSession {
+  const memberOf = ({ id, name, node, problem }: MemberStatus): Member => {
+    const seen = found.find((candidate) => candidate.node.name === node);
+    if (seen !== undefined) return seen.member;
+    const text = problem ?? {
+      message: `Member ${name} (${id.toString(16)}) is on no node that was reached.`,
+      hint: '',
+    };
+    throw new KeyturnError('etcd.unreachable', text.message, { hint: text.hint || 'Check the cluster’s nodes.' });
+  };
+  let closing: Promise<unknown> | undefined;
+  return {
+    found: found.map(({ etcd }) => etcd),
+    missing: missing.map(({ node, error }) => ({ node: node.name, message: error.message, hint: error.hint })),
+    status: () => clusterStatus(found, missing),
+    countKeys: async (member) => memberOf(member).countKeys(),
+    openSnapshot: async (member, options) => memberOf(member).openSnapshot(options),
+    async close() {
+      for (const { member } of found) member.close();
+      await (closing ??= Promise.all(found.map(({ connection }) => connection.close())));
+    },
+  };
+}
+
+/** A node's own answer, or why there is none. */
+type Answer = SeenNode & { readonly status: StatusAnswer | KeyturnError };
+
+/** Throws the first node's error when no member answers. */
+async function clusterStatus(found: readonly SeenNode[], missing: readonly MissingNode[]): Promise<ClusterStatus> {
+  const answers = await Promise.all(
+    found.map(async (seen): Promise<Answer> => ({ ...seen, status: await orError(seen.member.status()) })),
+  );
+  const speaker = answers.find(({ status }) => !(status instanceof KeyturnError));
+  if (speaker === undefined || speaker.status instanceof KeyturnError) {
+    throw answers.map(({ status }) => status).find((status) => status instanceof KeyturnError) ?? nobody();
+  }
+  const members = await speaker.member.memberList();
+  return {
+    clusterId: speaker.status.clusterId,
+    leader: leaderOf(answers),
+    members: members.map((member) => memberStatus(member, answers, missing)),
+  };
+}
+
+/** The one that most recently elected members speak of; one cut off may still believe in an older one. */
+function leaderOf(answers: readonly Answer[]): bigint | undefined {
+  let newest: StatusAnswer | undefined;
+  for (const { status } of answers) {
+    if (status instanceof KeyturnError || status.leader === 0n) continue;
+    if (newest === undefined || status.raftTerm > newest.raftTerm) newest = status;
+  }
+  return newest?.leader;
+}
+
+function memberStatus(member: MemberAnswer, answers: readonly Answer[], missing: readonly MissingNode[]): MemberStatus {
+  const own = answers.find(({ status }) => !(status instanceof KeyturnError) && status.memberId === member.id);
+  if (own === undefined || own.status instanceof KeyturnError) return silentMember(member, answers, missing);
+  const { status, etcd, node } = own;
+  return {
+    ...member,
+    node: node.name,
+    isLearner: status.isLearner,
+    isLeader: status.leader === member.id,
+    problem: undefined,
+    version: status.version,
+    dbSize: status.dbSize,
+    dbSizeInUse: status.dbSizeInUse,
+    quota: etcd.quotaBytes,
+    revision: status.revision,
+    raftTerm: status.raftTerm,
+    raftIndex: status.raftIndex,
+    raftAppliedIndex: status.raftAppliedIndex,
+    alarms: alarmsOf(member.id, status.errors),
+  };
+}
+
+/** A member that did not speak for itself: the reason is that of the node that it can only be on. */
+function silentMember(member: MemberAnswer, answers: readonly Answer[], missing: readonly MissingNode[]): MemberStatus {
+  const hosts = [...member.clientUrls, ...member.peerUrls].map(hostOf);
+  const silent = answers.find(
+    ({ etcd, node, status }) =>
+      status instanceof KeyturnError && (etcd.memberName === member.name || hosts.includes(node.address)),
+  );
+  const gone = missing.find(({ node }) => hosts.includes(node.address));
+  const error =
+    silent?.status instanceof KeyturnError
+      ? silent.status
+      : (gone?.error ?? nowhere(member.name || member.id.toString(16)));
+  return {
+    ...member,
+    node: silent?.node.name ?? gone?.node.name,
+    isLeader: false,
+    problem: { code: error.code, message: error.message, hint: error.hint },
+    version: '',
+    dbSize: 0,
+    dbSizeInUse: 0,
+    quota: 0,
+    revision: 0n,
+    raftTerm: 0n,
+    raftIndex: 0n,
+    raftAppliedIndex: 0n,
+    alarms: [],
+  };
+}
+
+/** A node that was reached tells more than one that was not. */
+function nothingFound(cluster: ClusterSpec, missing: readonly MissingNode[]): KeyturnError {
+  const reached = missing.find(({ error }) => !error.code.startsWith('ssh.'));
+  return (reached ?? missing[0])?.error ?? nobody(cluster.name);
+}
+
+function nobody(cluster = 'The cluster'): KeyturnError {
+  return new KeyturnError('node.etcd-not-found', `${cluster} has no nodes.`, { hint: 'Add nodes to the cluster.' });
+}
+
+function nowhere(member: string): KeyturnError {
+  return new KeyturnError('etcd.unreachable', `Member ${member} is on no node of the configuration.`, {
+    hint: "Add its node to the cluster's nodes, or remove the member from etcd if it is gone for good.",
+  });
+}
+
+function stopped({ node, supervisor }: EtcdOnNode): KeyturnError {
+  const by = { systemd: 'systemd unit', 'static-pod': 'static pod', unknown: 'process' }[supervisor.kind];
+  const what = supervisor.kind === 'systemd' ? `${by} ${supervisor.unit}` : by;
+  return new KeyturnError('etcd.unreachable', `etcd (${what}) is not running on ${node}.`, {
+    hint:
+      supervisor.kind === 'systemd'
+        ? `Run "systemctl status ${supervisor.unit}" on ${node}.`
+        : `Look at the kubelet's log on ${node}.`,
+  });
+}
+
+function noEndpoint({ node, listenClientUrls }: EtcdOnNode): KeyturnError {
+  return new KeyturnError(
+    'etcd.unreachable',
+    `etcd on ${node} listens on no TCP address: ${listenClientUrls.join(', ')}.`,
+    {
+      hint: 'Let etcd listen on https://127.0.0.1:2379 too (--listen-client-urls).',
+    },
+  );
+}

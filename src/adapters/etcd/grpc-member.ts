@@ -1,0 +1,168 @@
+/** Owns a member of etcd reached through a tunnel: every call over HTTP/2, the snapshot over a connection of its own. */
+import { decodeCount, decodeMemberList, decodeStatus, COUNT_ALL_KEYS, EMPTY, METHODS } from './protobuf.ts';
+import type { Endpoint } from '../../domain/etcd-commands.ts';
+import { KeyturnError } from '../../domain/error.ts';
+import type { NodeConnection, SnapshotStream } from '../../ports.ts';
+import type { Credentials } from './credentials.ts';
+import { at, etcdError } from './errors.ts';
+import type { Place } from './errors.ts';
+import { limited, pipe, stalled } from './flow.ts';
+import { GrpcError, openGrpc } from './grpc.ts';
+import type { CallOptions, GrpcSession, GrpcStatus, GrpcStream } from './grpc.ts';
+import type { Member, SnapshotOptions } from './member.ts';
+import { snapshotDecoder } from './snapshot-decoder.ts';
+
+/** A healthy etcd answers in milliseconds; one without a leader after 7 s. */
+const CALL_TIMEOUT_MS = 10_000;
+const CALL_WINDOW = 1024 * 1024;
+/** What etcd may send ahead while a snapshot is read at full speed; 50 ms of 300 MB/s. */
+const SNAPSHOT_WINDOW = 16 * 1024 * 1024;
+const SMALLEST_WINDOW = 64 * 1024;
+
+/** Connects at the first call. `ended` ends everything. */
+export function grpcMember(
+  connection: NodeConnection,
+  endpoint: Endpoint,
+  credentials: Credentials | undefined,
+  place: Place,
+): Member {
+  const closed = new AbortController();
+  const sessions = new Set<GrpcSession>();
+  let shared: Promise<GrpcSession> | undefined;
+
+  const connect = async (window: number, signal: AbortSignal): Promise<GrpcSession> => {
+    const tunnel = await connection.tunnel(endpoint.host, endpoint.port, signal);
+    const session = await openGrpc(tunnel, endpoint.secure ? credentials : undefined, { window, signal });
+    sessions.add(session);
+    return session;
+  };
+
+  const drop = (session: GrpcSession): void => {
+    sessions.delete(session);
+    session.close();
+  };
+
+  /** One connection for all short calls; a broken one is made anew at the next. */
+  const call = async <T>(
+    path: string,
+    message: Uint8Array,
+    decode: (answer: Uint8Array) => T,
+    metadata: CallOptions['metadata'] = {},
+  ): Promise<T> => {
+    const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
+    const signal = AbortSignal.any([timeout, closed.signal]);
+    try {
+      const session = await (shared ??= connect(CALL_WINDOW, signal));
+      return decode(await session.unary(path, message, { signal, metadata }));
+    } catch (error) {
+      if (!(error instanceof GrpcError)) {
+        void shared?.then(drop, () => undefined);
+        shared = undefined;
+      }
+      if (timeout.aborted && error === timeout.reason) throw tookTooLong(place);
+      throw etcdError(error, place, 'etcd.unreachable', closed.signal);
+    }
+  };
+
+  const openSnapshot = async (options: SnapshotOptions): Promise<SnapshotStream> => {
+    const stop = new AbortController();
+    const signal = AbortSignal.any([options.signal, closed.signal, stop.signal]);
+    const tooLate = setTimeout(() => stop.abort(stalled(at(place), options.stallTimeoutMs)), options.stallTimeoutMs);
+    let session: GrpcSession | undefined;
+    const end = (): void => {
+      if (session !== undefined) drop(session);
+    };
+    try {
+      session = await connect(windowFor(options.rateLimit), signal);
+      // etcd answers at once when it refuses, else with its first blob.
+      const stream = await session.stream(METHODS.snapshot, EMPTY, { signal });
+      return {
+        source: 'stream',
+        fallbackReason: undefined,
+        chunks: readSnapshot(stream, place, { ...options, signal }, end),
+        close() {
+          stop.abort(closedByUs(place));
+          end();
+        },
+      };
+    } catch (error) {
+      end();
+      throw etcdError(error, place, 'etcd.stream-broken', signal);
+    } finally {
+      clearTimeout(tooLate);
+    }
+  };
+
+  return {
+    status: () => call(METHODS.status, EMPTY, decodeStatus),
+    memberList: () => call(METHODS.memberList, EMPTY, decodeMemberList),
+    countKeys: () => call(METHODS.range, COUNT_ALL_KEYS, decodeCount, { hasleader: 'true' }),
+    openSnapshot,
+    close() {
+      closed.abort(
+        new KeyturnError('etcd.unreachable', `The session with ${at(place)} was closed.`, { hint: 'Open another.' }),
+      );
+      for (const session of [...sessions]) drop(session);
+    },
+  };
+}
+
+/** A rate limit must hold etcd back, not fill buffers: 100 ms of it may be on its way. */
+function windowFor(rateLimit: number | undefined): number {
+  if (rateLimit === undefined) return SNAPSHOT_WINDOW;
+  return Math.round(Math.min(SNAPSHOT_WINDOW, Math.max(SMALLEST_WINDOW, rateLimit / 10)));
+}
+
+/** The snapshot's bytes, as they come; ends only after gRPC status 0 between two messages. */
+async function* readSnapshot(
+  stream: GrpcStream,
+  place: Place,
+  { signal, stallTimeoutMs, rateLimit }: SnapshotOptions,
+  close: () => void,
+): AsyncGenerator<Uint8Array> {
+  const decoder = snapshotDecoder();
+  const pieces = pipe(stream.body);
+  stream.body.on('data', (chunk: Buffer) => {
+    try {
+      for (const blob of decoder.push(chunk)) pieces.push(blob);
+    } catch (error) {
+      pieces.end(broken(place, (error as Error).message));
+      stream.close();
+    }
+  });
+  stream.status.then(
+    (status) => pieces.end(failureOf(status, decoder.atBoundary && decoder.remaining === 0n, place)),
+    (error: unknown) => pieces.end(etcdError(error, place, 'etcd.stream-broken', signal)),
+  );
+  const read = pieces.read({ signal, stallTimeoutMs, onStall: () => stalled(at(place), stallTimeoutMs) });
+  try {
+    yield* rateLimit === undefined ? read : limited(read, rateLimit, signal);
+  } finally {
+    close();
+  }
+}
+
+function failureOf(status: GrpcStatus, isWhole: boolean, place: Place): Error | undefined {
+  if (status.code !== 0) return broken(place, `it ended with gRPC status ${status.code}, ${status.message}`);
+  return isWhole ? undefined : broken(place, 'it ended before all bytes were sent');
+}
+
+function broken(place: Place, why: string): KeyturnError {
+  return new KeyturnError('etcd.stream-broken', `The snapshot stream of ${at(place)} broke: ${why}.`, {
+    hint: `Look at etcd's log on ${place.name}; the next attempt reads from the beginning.`,
+  });
+}
+
+function tookTooLong(place: Place): KeyturnError {
+  return new KeyturnError(
+    'etcd.unreachable',
+    `etcd at ${at(place)} did not answer within ${CALL_TIMEOUT_MS / 1000} s.`,
+    {
+      hint: `Look at the load of ${place.name}, at etcd's log, and whether the cluster has a leader.`,
+    },
+  );
+}
+
+function closedByUs(place: Place): KeyturnError {
+  return new KeyturnError('etcd.stream-broken', `The session with ${at(place)} was closed.`, { hint: 'Open it anew.' });
+}
