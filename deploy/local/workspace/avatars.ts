@@ -5,7 +5,7 @@ const COLOURS = ['#7c3aed', '#0e7490', '#be185d', '#15803d', '#b45309', '#1d4ed8
 
 /** The app has a key for a picture; people have their initials, and neighbours in the list another colour each. */
 export function avatarSvg(user: User, place: 'app' | number): string {
-  const background = place === 'app' ? '#0f172a' : COLOURS[place % COLOURS.length];
+  const background = place === 'app' ? '#1e2a4a' : COLOURS[place % COLOURS.length];
   const picture = place === 'app' ? KEY : initials(user.realName);
   return (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72" width="72" height="72">' +
