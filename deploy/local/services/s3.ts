@@ -26,6 +26,8 @@ export interface S3Options {
   readonly bucket: string;
   /** Keep data in memory, at most so many bytes (and lose it when stopped): how a store gets full. */
   readonly sizeLimit?: number;
+  /** Bytes that the bucket may hold; what would pass it is refused for good, as a real quota does. Undefined: none. */
+  readonly quota?: number;
 }
 
 export interface LocalS3 {
@@ -99,7 +101,7 @@ async function configure(options: S3Options): Promise<void> {
 
 /** Swift's configuration files, by name. One process each: this is a store for one machine. */
 function configuration(options: S3Options, ip: string): Record<string, string> {
-  const { port, accessKey, secretKey, bucket, host = '127.0.0.1' } = options;
+  const { port, accessKey, secretKey, bucket, quota, host = '127.0.0.1' } = options;
   const [account = '', user = ''] = accessKey.split(':');
   const user64 = [account, user].map((part) => Buffer.from(part).toString('base64').replace(/=+$/, '')).join('_');
   const storage = (kind: string, storagePort: number, more = '') => `[DEFAULT]
@@ -116,7 +118,7 @@ pipeline = ${kind}-server
 use = egg:swift#${kind}
 ${more}`;
   return {
-    'keyturn.json': JSON.stringify({ ip, host, port, accessKey, secretKey, bucket }),
+    'keyturn.json': JSON.stringify({ ip, host, port, accessKey, secretKey, bucket, quota }),
     'swift.conf': '[swift-hash]\nswift_hash_path_prefix = keyturn\nswift_hash_path_suffix = keyturn\n',
     'memcache.conf': `[memcache]\nmemcache_servers = ${ip}:11211\n`,
     'account-server.conf': storage('account', 6202),
@@ -133,7 +135,7 @@ workers = 0
 user = root
 log_level = WARNING
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth copy slo dlo symlink proxy-server
+pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth copy container-quotas slo dlo symlink proxy-server
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:gatekeeper]
@@ -155,6 +157,8 @@ use = egg:swift#tempauth
 user64_${user64} = ${secretKey} .admin
 [filter:copy]
 use = egg:swift#copy
+[filter:container-quotas]
+use = egg:swift#container_quotas
 [filter:slo]
 use = egg:swift#slo
 [filter:dlo]
@@ -170,7 +174,7 @@ client_chunk_size = 262144
 # A server that failed once is asked again soon: there is no other.
 error_suppression_interval = 0.1
 error_suppression_limit = 1000000
-`,
+${quota === undefined ? '' : '# A quota is held against what the bucket has now, not against what is remembered of it.\nrecheck_container_existence = -1\n'}`,
   };
 }
 

@@ -1,8 +1,8 @@
 """Owns the processes of the local S3 server: OpenStack Swift's proxy and its three storage servers, forked from one.
 
 Runs as the first process of its own process namespace, with Swift's root file system as its root: when it ends, all
-end. Reads /etc/swift/keyturn.json: {"ip", "port", "accessKey", "secretKey", "bucket"}. Prints "READY" when the bucket
-is there.
+end. Reads /etc/swift/keyturn.json: {"ip", "host", "port", "accessKey", "secretKey", "bucket", "quota"?}.
+Prints "READY" when the bucket is there.
 """
 
 import json
@@ -59,12 +59,18 @@ def ask(request):
 
 
 def make_bucket(config):
-    """Through Swift's native interface: it takes a token instead of a signature."""
+    """
+    Through Swift's native interface: it takes a token instead of a signature. The parts of multipart uploads lie in a
+    container of their own, where the quota has to hold too.
+    """
     base = "http://%s:%d" % (config["host"], config["port"])
     login = {"X-Auth-User": config["accessKey"], "X-Auth-Key": config["secretKey"]}
     answer = ask(urllib.request.Request(base + "/auth/v1.0", headers=login))
-    url = "%s/v1/%s/%s" % (base, answer.headers["X-Storage-Url"].rsplit("/", 1)[1], config["bucket"])
-    ask(urllib.request.Request(url, method="PUT", headers={"X-Auth-Token": answer.headers["X-Auth-Token"]}))
+    account = "%s/v1/%s" % (base, answer.headers["X-Storage-Url"].rsplit("/", 1)[1])
+    headers = {"X-Auth-Token": answer.headers["X-Auth-Token"]}
+    headers["X-Container-Meta-Quota-Bytes"] = str(config.get("quota", ""))
+    for container in (config["bucket"], config["bucket"] + "+segments"):
+        ask(urllib.request.Request("%s/%s" % (account, container), method="PUT", headers=headers))
 
 
 def announce(config):

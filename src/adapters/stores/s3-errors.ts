@@ -32,6 +32,12 @@ const denied: Meaning = {
   hint: ({ store, bucket }) =>
     `Let the access key of store ${store} list, read, write and delete in bucket ${bucket}, multipart uploads included; the README has a policy.`,
 };
+/** An answer without a body: to HEAD, or from a proxy. */
+const refused: Meaning = {
+  code: 'store.credentials',
+  hint: ({ store, bucket }) =>
+    `Check the keys of store ${store}; if they are right, let them read and list bucket ${bucket}.`,
+};
 const clock: Meaning = {
   code: 'store.credentials',
   hint: ({ endpoint }) => `Set this machine's clock; it differs too much from that of ${endpoint}.`,
@@ -68,7 +74,8 @@ const noName: Meaning = {
 };
 const unwell: Meaning = {
   code: 'store.unreachable',
-  hint: ({ endpoint }) => `Look at the log of ${endpoint} and at its free space: it answers, but it can not serve.`,
+  hint: ({ endpoint }) =>
+    `See whether ${endpoint} is full, then look at its log: it answers, but it can not serve this.`,
   transient: true,
 };
 const busy: Meaning = {
@@ -113,7 +120,6 @@ const byName: Readonly<Record<string, Meaning>> = {
   AccessDenied: denied,
   AllAccessDisabled: denied,
   AccountProblem: denied,
-  Forbidden: denied,
   RequestTimeTooSkewed: clock,
   NoSuchBucket: noBucket,
   NoSuchKey: notThere,
@@ -171,8 +177,8 @@ const byName: Readonly<Record<string, Meaning>> = {
 /** When the name says nothing: answers to HEAD have no body, and proxies in between speak HTML. */
 const byStatus: Readonly<Record<number, Meaning>> = {
   301: region,
-  401: denied,
-  403: denied,
+  401: refused,
+  403: refused,
   404: notThere,
   408: away,
   413: full,
@@ -187,7 +193,8 @@ export function isTransient(error: unknown): boolean {
 
 /** True for the server's own answer of that code, e.g. `NoSuchUpload`. */
 export function isAnswer(error: unknown, ...codes: readonly string[]): boolean {
-  return codes.includes(nameOf(error));
+  const name = nameOf(error);
+  return name !== undefined && codes.includes(name);
 }
 
 /** True when the object is not there; a bucket that is not there is another matter. */
@@ -204,16 +211,19 @@ export function describeS3Error(place: S3Place, what: string, error: unknown): K
   const meaning = meaningOf(error);
   const status = statusOf(error);
   const name = nameOf(error);
-  const said = status === undefined ? name : `${name}, HTTP ${status}`;
-  return new KeyturnError(meaning.code, `Store ${place.store} could not ${what}: ${said}.`, {
+  const said = [name, status === undefined ? undefined : `HTTP ${status}`]
+    .filter((part) => part !== undefined)
+    .join(', ');
+  return new KeyturnError(meaning.code, `Store ${place.store} could not ${what}: ${said || 'unknown error'}.`, {
     hint: meaning.hint(place),
-    cause: new Error(said),
+    cause: new Error(said || 'unknown error'),
   });
 }
 
 function meaningOf(error: unknown): Meaning {
   const status = statusOf(error);
-  const named = byName[nameOf(error)];
+  const name = nameOf(error);
+  const named = name === undefined ? undefined : byName[name];
   // 507 and 413 say more than the name that some servers put beside them.
   if (status === 507 || status === 413) return full;
   if (named) return named;
@@ -221,13 +231,16 @@ function meaningOf(error: unknown): Meaning {
   return byStatus[status] ?? (status >= 500 ? unwell : other);
 }
 
-/** The most telling short name: the network's code, else the server's, else none. Only letters, digits and underscores. */
-function nameOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown error';
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-  const names = [code, 'Code' in error && typeof error.Code === 'string' ? error.Code : undefined, error.name];
-  const name = names.find((candidate) => candidate !== undefined && candidate in byName) ?? error.name;
-  return /^\w{1,60}$/.test(name) ? name : 'unknown error';
+/**
+ * The most telling short name: one that the table knows, else the server's own; undefined when it says nothing, as the
+ * SDK's names for answers without a body. Letters, digits and underscores only.
+ */
+function nameOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, Code } = error as { code?: unknown; Code?: unknown };
+  const names = [code, Code, error.name].filter((name) => typeof name === 'string');
+  const name = names.find((candidate) => Object.hasOwn(byName, candidate)) ?? error.name;
+  return /^\w{1,60}$/.test(name) && !['Error', 'Unknown', 'UnknownError'].includes(name) ? name : undefined;
 }
 
 function statusOf(error: unknown): number | undefined {

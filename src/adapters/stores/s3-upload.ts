@@ -15,7 +15,7 @@ import {
 import { KeyturnError } from '../../domain/error.ts';
 import type { StoredObject, Upload } from '../../ports.ts';
 import { partBuffers, type Part, type PartSum } from './part-buffers.ts';
-import { sha256Hex, signBody, type S3Access } from './s3-client.ts';
+import { sha256Hex, signBody, type AskOptions, type S3Access } from './s3-client.ts';
 import { isAnswer, isObjectMissing } from './s3-errors.ts';
 
 export interface S3UploadOptions {
@@ -97,12 +97,12 @@ export function s3Upload(options: S3UploadOptions): Upload {
   });
 
   /** Our object as it is stored now; undefined when there is none, or one that is not of this upload. */
-  const findOurs = async (askSignal?: AbortSignal): Promise<StoredObject | undefined> => {
+  const findOurs = async (how: AskOptions): Promise<StoredObject | undefined> => {
     const head = await access.askIfThere(
       `look at ${key}`,
       (send) => client.send(new HeadObjectCommand(target), send),
       isObjectMissing,
-      { signal: askSignal },
+      how,
     );
     if (head?.Metadata?.[UPLOAD_MARK] !== mark) return undefined;
     return { key, size: head.ContentLength ?? -1, modifiedAt: head.LastModified ?? access.clock.now() };
@@ -132,7 +132,7 @@ export function s3Upload(options: S3UploadOptions): Upload {
           await client.send(new CompleteMultipartUploadCommand(request), send);
         } catch (error) {
           // An earlier try may have gone through although its answer was lost.
-          if (!isAnswer(error, 'NoSuchUpload') || !(await findOurs(signal))) throw error;
+          if (!isAnswer(error, 'NoSuchUpload') || !(await findOurs({ signal }))) throw error;
         }
       },
       { signal },
@@ -156,7 +156,7 @@ export function s3Upload(options: S3UploadOptions): Upload {
       state = 'completing';
       const multipart = await creating;
       await (multipart ? completeMultipart(multipart) : putWhole());
-      const stored = await findOurs(signal);
+      const stored = await findOurs({ signal });
       if (stored?.size !== size) {
         const found = stored ? `${stored.size} bytes` : 'nothing of this upload';
         throw new KeyturnError('store.corrupt', `Store ${access.place.store} shows ${found} of ${key}, not ${size}.`, {
@@ -174,13 +174,17 @@ export function s3Upload(options: S3UploadOptions): Upload {
       stop.abort(new Error('upload aborted'));
       await buffers.drained().catch(() => undefined); // it was reported when it happened
       await abortMultipart();
-      if (mayBeVisible && (await findOurs())) {
-        await access.ask(`remove ${key}`, (send) => client.send(new DeleteObjectCommand(target), send));
+      if (mayBeVisible && (await findOurs({ retry: ABORT_RETRY }))) {
+        const remove = () => client.send(new DeleteObjectCommand(target));
+        await access.ask(`remove ${key}`, remove, { retry: ABORT_RETRY });
       }
       state = 'aborted';
     },
   };
 }
+
+/** An abort is told of within seconds: what it could not do is found among the open uploads later. */
+const ABORT_RETRY = { tries: 3, pauseMs: 500, withinMs: 10_000 };
 
 /** Aborts, and looks whether it is gone: servers may still take in a part for a moment. No error when it is gone already. */
 export async function abortUpload(
@@ -192,13 +196,12 @@ export async function abortUpload(
   const request = { ...target, UploadId: id };
   const isGone = (error: unknown): boolean => isAnswer(error, 'NoSuchUpload') || isObjectMissing(error);
   const what = `abort the upload of ${key}`;
+  const options = { retry: ABORT_RETRY };
+  const { askIfThere, client } = access;
   for (let tries = 0; tries < 3; tries += 1) {
-    await access.askIfThere(what, (send) => access.client.send(new AbortMultipartUploadCommand(request), send), isGone);
-    const left = await access.askIfThere(
-      what,
-      (send) => access.client.send(new ListPartsCommand({ ...request, MaxParts: 1 }), send),
-      isGone,
-    );
+    await askIfThere(what, (send) => client.send(new AbortMultipartUploadCommand(request), send), isGone, options);
+    const look = new ListPartsCommand({ ...request, MaxParts: 1 });
+    const left = await askIfThere(what, (send) => client.send(look, send), isGone, options);
     if (!left) return;
     await access.clock.sleep(500);
   }
