@@ -174,7 +174,7 @@ async function attempt({ memory, handler, stopping, connections }: Floor, run: R
       const remember = (value: string): Promise<void> => memory.remember(id, value);
       return await handler(job, { attempt: number, attempts, signal: run.stop.signal, remembered, remember });
     } catch (error) {
-      if (run.stop.signal.aborted) return { kind: 'interrupted' };
+      if (run.stop.signal.aborted) return { kind: stopping.signal.aborted ? 'interrupted' : 'taken' };
       connections.complaints.about(`Job ${id} failed`, error);
       return { kind: 'threw' };
     }

@@ -8,6 +8,12 @@ test("'later' and an interruption are free, whatever the attempt", () => {
   }
 });
 
+test('being taken from its worker costs an attempt, and the last one is followed by a report', () => {
+  for (const attempt of [1, 3]) {
+    expect(afterAttempt({ kind: 'taken' }, attempt, 3)).toEqual({ kind: 'wait', delayMs: 0, free: false });
+  }
+});
+
 test("'again' and a throw cost an attempt, and end the job at the last one", () => {
   expect(afterAttempt({ kind: 'again', afterMs: 7 }, 2, 3)).toEqual({ kind: 'wait', delayMs: 7, free: false });
   expect(afterAttempt({ kind: 'again', afterMs: 7 }, 3, 3)).toEqual({ kind: 'failed' });
