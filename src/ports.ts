@@ -96,7 +96,10 @@ export interface ExecResult {
 
 export interface RemoteProcess {
   readonly stdout: Readable;
-  /** Resolves when it ended (stdout there is empty); rejects with ssh.lost. */
+  /**
+   * Resolves when it ended and its stdout was read to the end (stdout there is empty); rejects with ssh.lost,
+   * node.sudo-denied, node.command-failed when its time was up, or the signal's reason.
+   */
   readonly done: Promise<ExecResult>;
   /** Ends it; safe twice. */
   kill(): void;
@@ -106,7 +109,7 @@ export interface ExecOptions {
   /** Run as root, as `NodeSpec.become` says. Throws node.sudo-denied with the sudoers line that is missing. */
   readonly asRoot?: boolean;
   readonly input?: string | Uint8Array;
-  /** Milliseconds; default 30,000. */
+  /** Milliseconds, Infinity for none; default 30,000. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -118,7 +121,10 @@ export interface NodeConnection {
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
   /** Runs `argv` and streams its output with backpressure. */
   spawn(argv: readonly string[], options?: ExecOptions): Promise<RemoteProcess>;
-  /** A TCP connection made on the node. Throws ssh.forward-refused. */
+  /**
+   * A TCP connection made on the node; when the login is lost it emits ssh.lost as its error. Throws ssh.forward-refused
+   * when the node's sshd forbids it, ssh.unreachable when nothing answers there.
+   */
   tunnel(host: string, port: number, signal?: AbortSignal): Promise<Duplex>;
   close(): Promise<void>;
 }

@@ -11,11 +11,11 @@ export type ErrorCode =
   | 'permission.denied'
   | 'command.unknown'
   | 'command.invalid'
-  | 'ssh.unreachable' // TCP or SSH handshake did not come about
+  | 'ssh.unreachable' // TCP or SSH handshake did not come about, or nothing listens where a tunnel should end
   | 'ssh.host-key' // unknown or changed host key
   | 'ssh.auth' // the server refused our key, agent or password
   | 'ssh.lost' // an established connection broke
-  | 'ssh.forward-refused' // AllowTcpForwarding no, or nothing listens there
+  | 'ssh.forward-refused' // AllowTcpForwarding no
   | 'node.command-failed' // a command on the node could not be run (not: ran and exited non-zero)
   | 'node.sudo-denied'
   | 'node.etcd-not-found' // no etcd process and no manifest or unit that starts one

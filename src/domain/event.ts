@@ -39,7 +39,7 @@ export type KeyturnEvent =
       readonly record: SnapshotRecord;
       readonly copies: readonly StoreOutcome[];
       /** Why the snapshot was not streamed, when it was not. */
-      readonly fallbackReason: string | undefined;
+      readonly fallbackReason?: string | undefined;
       readonly nextRunAt: string | undefined;
     })
   | (Base & {

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { assertKey, compareKeys } from '../../src/adapters/stores/keys.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
 import type { Clock, OpenUpload, SnapshotStore, StoredObject, Upload } from '../../src/ports.ts';
-import { systemClock } from './system-clock.ts';
+import { systemClock } from '../../src/adapters/clock.ts';
 
 /** What can be made to fail: the port's methods, and those of an upload. */
 export type StoreOperation =

@@ -10,5 +10,5 @@ cgroup="keyturn-$id/$machine"
 sh "$(dirname "$0")/cgroups.sh" remove "$cgroup"
 sh "$(dirname "$0")/cgroups.sh" enter "$cgroup"
 exec "$@" --quiet --register=no --keep-unit --network-namespace-path="$dir/net/$machine" \
-  --resolv-conf=off --timezone=off --link-journal=no -D "$dir/machines/$machine/root" -M "$hostname" \
+  --resolv-conf=off --timezone=off --link-journal=no -D "$dir/machines/$machine/root" -M "$machine" --hostname="$hostname" \
   --console=pipe --kill-signal=SIGRTMIN+3 --boot

@@ -138,7 +138,7 @@ export interface Workspace {
   /** The Home tab as last published. */
   home(user: string): Json | undefined;
   /** Slack away, until `ms` passed or `end` is called. */
-  outage(kind: OutageKind, ms?: number): Promise<{ end(): Promise<void> }>;
+  outage(kind: OutageKind, ms?: number): Promise<{ readonly end: () => Promise<void> }>;
   /** Every API call is answered 429 for so long. */
   rateLimit(seconds: number): void;
   disconnectSockets(reason: DisconnectReason, closeAfterMs?: number): void;
@@ -476,7 +476,7 @@ async function outage(
   door: Door,
   kind: OutageKind,
   ms: number | undefined,
-): Promise<{ end(): Promise<void> }> {
+): Promise<{ readonly end: () => Promise<void> }> {
   core.delivery.setCutOff(true);
   if (kind === 'refused') await door.shut();
   else door.unavailable = true;

@@ -34,8 +34,8 @@ export interface S3UploadOptions {
 const UPLOAD_MARK = 'keyturn-upload';
 
 /**
- * Bytes of part `number`. Parts grow late, so that memory is the same up to about 5 GiB, and so that 1,000 parts
- * (Swift's limit) hold 20 GiB and 10,000 (AWS's) more than 500 GiB. All but the last of one size suit every server.
+ * Bytes of part `number`. Parts grow late, so that memory is the same up to about 9 GiB, and so that 1,000 parts
+ * (Swift's limit) hold 40 GiB and 10,000 (AWS's) more than 1 TiB (with the default of 16 MiB). All but the last of one size suit every server.
  */
 export function sizeOfPart(partSize: number, number: number): number {
   if (number <= 600) return partSize;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { folderStore } from '../../../src/adapters/stores/folder.ts';
 import { snapshotStoreContract } from '../../contracts/snapshot-store.ts';
-import { systemClock } from '../../fakes/system-clock.ts';
+import { systemClock } from '../../../src/adapters/clock.ts';
 
 snapshotStoreContract('a folder', async () => {
   const path = await mkdtemp(join(tmpdir(), 'keyturn-folder-'));

@@ -1,6 +1,6 @@
 import { snapshotStoreContract } from '../../contracts/snapshot-store.ts';
 import { s3Store } from '../../../src/adapters/stores/s3.ts';
-import { systemClock } from '../../fakes/system-clock.ts';
+import { systemClock } from '../../../src/adapters/clock.ts';
 import { randomBytes } from 'node:crypto';
 
 const MiB = 1024 * 1024;
