@@ -29,7 +29,7 @@ export function backupAnswerView(answer: BackupAnswer): MessageView {
 function answerLine(answer: BackupAnswer): Mrkdwn {
   switch (answer.kind) {
     case 'queued':
-      return mrk`🕓 A backup of ${bold(answer.cluster)} is queued. Its message here tells how it goes.`;
+      return mrk`🕓 A backup of ${bold(answer.cluster)} is queued. Its message tells how it goes.`;
     case 'known':
       return mrk`ℹ️ This backup of ${bold(answer.cluster)} was asked for again already; nothing more is started.`;
     case 'busy':
