@@ -57,10 +57,12 @@ test('a server whose starter is killed leaves no process and no mount', async ()
   `;
   const tsx = new URL('../../node_modules/tsx/dist/loader.mjs', import.meta.url).href;
   const starter = spawn(process.execPath, ['--import', tsx, '--input-type=module', '-e', program]);
-  await Promise.race([once(starter.stdout, 'data'), once(starter, 'exit')]);
-  expect((await tracesOf(dir)).length).toBeGreaterThan(4);
+  const ended = once(starter, 'exit');
+  await Promise.race([once(starter.stdout, 'data'), ended]);
+  const running = await tracesOf(dir);
   starter.kill('SIGKILL');
-  await once(starter, 'exit');
+  await ended;
+  expect(running.length).toBeGreaterThan(4);
   expect(await untilNone(dir)).toEqual([]);
   await rm(dir, { recursive: true });
 });
