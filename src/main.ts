@@ -29,7 +29,7 @@ import { renderMissingSecret, secretRefs, type Role } from './config/secrets.ts'
 import { KeyturnError } from './domain/error.ts';
 import { handleJob } from './jobs/handle.ts';
 import { queueDueBackups } from './jobs/watch-schedule.ts';
-import type { Log, SnapshotStore } from './ports.ts';
+import type { SnapshotStore } from './ports.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -122,7 +122,7 @@ async function run(config: Config, role: Role, configFile: string): Promise<void
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop(signal, 0));
   // A worker started by `keyturn run` goes when its parent goes.
-  if (process.connected === true) process.on('disconnect', () => stop('the parent process is gone', 0));
+  if (process.connected) process.on('disconnect', () => stop('the parent process is gone', 0));
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'a promise was rejected and nobody looked'));
 
   if (role !== 'chat') started.push(role === 'all' ? superviseWorker(configFile, log) : await startWorker(world));

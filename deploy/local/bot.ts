@@ -1,5 +1,4 @@
 /** Owns how the bot is run against local parts: its configuration file, its secrets, its process. */
-import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -19,8 +18,10 @@ export interface LocalBotSettings {
     readonly oncall?: string;
   };
   readonly redisUrl: string;
+  readonly redisPrefix?: string;
   readonly s3Endpoint: string;
   readonly s3Secret?: string;
+  readonly s3Prefix?: string;
   readonly operators: readonly string[];
   readonly ssh: { readonly user: string; readonly keyFile: string };
   readonly clusters: readonly object[];
@@ -45,7 +46,7 @@ export async function writeBotConfig(settings: LocalBotSettings): Promise<string
       botToken: await secret('slack-bot-token', slack.tokens.bot),
       appToken: await secret('slack-app-token', slack.tokens.app),
     },
-    redis: { url: settings.redisUrl },
+    redis: { url: settings.redisUrl, ...(settings.redisPrefix === undefined ? {} : { prefix: settings.redisPrefix }) },
     stores: {
       s3: {
         type: 's3',
@@ -53,6 +54,7 @@ export async function writeBotConfig(settings: LocalBotSettings): Promise<string
         allowPlainHttp: true,
         bucket: S3_ACCESS.bucket,
         forcePathStyle: true,
+        prefix: settings.s3Prefix ?? '',
         accessKeyId: await secret('s3-access-key', S3_ACCESS.accessKey),
         secretAccessKey: await secret('s3-secret-key', settings.s3Secret ?? S3_ACCESS.secretKey),
       },
@@ -72,9 +74,3 @@ export function tsxArgv(program: string, args: readonly string[] = []): string[]
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
   return [process.execPath, '--import', tsx, join(cloneDir, program), ...args];
 }
-
-/** How a program is started where the local parts live; `LocalNodes.execInHub`, or plain `spawn` for a caller who is there. */
-export type Exec = (
-  argv: readonly string[],
-  options: { readonly env?: NodeJS.ProcessEnv; readonly stdio: StdioOptions },
-) => ChildProcess;

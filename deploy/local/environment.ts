@@ -45,7 +45,7 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Env
     onProgress?.('services: starting Redis and S3');
     const { netnsFile } = nodes.hub;
     const starting = [
-      startRedis({ dir: join(dataDir, 'redis'), rootfs: services, listen: 'unix', netnsFile, durable: false }),
+      startRedis({ dir: join(dataDir, 'redis'), rootfs: services, listen: 'unix', netns: netnsFile, durable: false }),
       startS3({ dir: join(dataDir, 's3'), rootfs: services, netns: netnsFile, port: S3_PORT, ...S3_ACCESS }),
     ] as const;
     for (const service of starting) service.then((up) => ends.push(() => up.stop())).catch(() => undefined);

@@ -45,7 +45,11 @@ async function startAll(): Promise<void> {
   const end = (exitCode: number): Promise<void> => (ending ??= endAll(ends, exitCode));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(0));
   try {
-    await bringUp(ends, () => ending !== undefined, (code) => void end(code));
+    await bringUp(
+      ends,
+      () => ending !== undefined,
+      (code) => void end(code),
+    );
     say(`Up after ${Math.round((Date.now() - startedAt) / 1000)} s. Ctrl-C ends it all.`);
   } catch (error) {
     if (ending === undefined) console.error(error instanceof LocalPartsError ? `\n${error.message}` : error);
@@ -90,7 +94,9 @@ async function bringUp(
     end(1);
   });
   await botIsUp(bot);
-  console.log(['', `  Open  ${url}`, '', '  and try:', ...THINGS_TO_TRY.map((line) => `    ${plain(line)}`), ''].join('\n'));
+  console.log(
+    ['', `  Open  ${url}`, '', '  and try:', ...THINGS_TO_TRY.map((line) => `    ${plain(line)}`), ''].join('\n'),
+  );
   say(`The bot's log: ${logFile}`);
 }
 

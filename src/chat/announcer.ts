@@ -36,15 +36,24 @@ export function announcer(options: AnnouncerOptions): Publish {
 function progressThrottle({ clock, progressEveryMs = 2000 }: AnnouncerOptions): (event: KeyturnEvent) => boolean {
   const lastTold = new Map<string, number>();
   return (event) => {
-    const now = clock.now().getTime();
-    if (event.type === 'backup.stored' || event.type === 'backup.failed') {
-      lastTold.delete(event.operation);
-      return false;
+    switch (event.type) {
+      case 'backup.stored':
+      case 'backup.failed':
+        lastTold.delete(event.operation);
+        return false;
+      case 'backup.started':
+        lastTold.set(event.operation, clock.now().getTime());
+        return false;
+      case 'backup.progress': {
+        const now = clock.now().getTime();
+        if (now - (lastTold.get(event.operation) ?? -Infinity) < progressEveryMs) return true;
+        lastTold.set(event.operation, now);
+        return false;
+      }
+      case 'backup.queued':
+      case 'backup.retrying':
+        return false;
     }
-    const last = lastTold.get(event.operation);
-    if (event.type === 'backup.progress' && last !== undefined && now - last < progressEveryMs) return true;
-    lastTold.set(event.operation, now);
-    return false;
   };
 }
 

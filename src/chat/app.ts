@@ -55,6 +55,8 @@ export interface Chat {
 const CONNECT_PATIENCE_MS = 10_000;
 const DEAD_AFTER_MS = 10 * 60_000;
 const STOP_GRACE_MS = 5000;
+/** Some nine seconds in all: who asked still waits for an answer. */
+const QUESTION_RETRIES = 5;
 const CALL_TIMEOUT_MS = 10_000;
 
 /**
@@ -64,7 +66,7 @@ const CALL_TIMEOUT_MS = 10_000;
 export async function startChat(options: ChatOptions): Promise<Chat> {
   const { clock, log, outbox } = options;
   await checkToken(options);
-  const slack = slackClient(options, 2);
+  const slack = slackClient(options, QUESTION_RETRIES);
   const talk = conversation({
     ...options,
     directory: peopleDirectory({ slack, clock, log }),
@@ -98,7 +100,7 @@ export function slackClient(options: Pick<ChatOptions, 'botToken' | 'apiUrl' | '
 /** No `headers`: in Socket Mode they would send the wrong token. `logger` and all else are copies: Bolt writes into them. */
 function clientOptions(options: Pick<ChatOptions, 'apiUrl' | 'log'>, retries: number): WebClientOptions {
   return {
-    retryConfig: { retries, minTimeout: 300, maxTimeout: 2000 },
+    retryConfig: { retries, minTimeout: 300, maxTimeout: 4000 },
     timeout: CALL_TIMEOUT_MS,
     rejectRateLimitedCalls: true,
     allowAbsoluteUrls: false,

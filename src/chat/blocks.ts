@@ -37,7 +37,7 @@ export interface MessageView {
 export type Mrkdwn = string & { readonly escaped: unique symbol };
 
 /** Fixed text of ours, with the markup that we want. Never give it data: that goes in as `${plain(data)}`. */
-export function md(strings: TemplateStringsArray, ...values: readonly (Mrkdwn | number)[]): Mrkdwn {
+export function mrk(strings: TemplateStringsArray, ...values: readonly (Mrkdwn | number)[]): Mrkdwn {
   return String.raw({ raw: strings.map((s) => s) }, ...values) as Mrkdwn;
 }
 
@@ -172,30 +172,14 @@ export function header(text: string): HeaderBlock {
 export function section(text: Mrkdwn): SectionBlock {
   return {
     type: 'section',
-    text: mrkdwnText(
-      text === ''
-        ? md`
-–
-          `
-        : text,
-      LIMITS.section,
-    ),
+    text: mrkdwnText(text === '' ? mrk`–` : text, LIMITS.section),
   };
 }
 
 export function context(text: Mrkdwn): ContextBlock {
   return {
     type: 'context',
-    elements: [
-      mrkdwnText(
-        text === ''
-          ? md`
-–
-            `
-          : text,
-        LIMITS.context,
-      ),
-    ],
+    elements: [mrkdwnText(text === '' ? mrk`–` : text, LIMITS.context)],
   };
 }
 
@@ -267,5 +251,5 @@ export function pager(actionId: string, page: number, pages: number, value: obje
     ...(page > 0 ? [button(`${actionId}.previous`, '◀ Previous', { ...value, page: page - 1 })] : []),
     ...(page < pages - 1 ? [button(`${actionId}.next`, 'Next ▶', { ...value, page: page + 1 })] : []),
   ];
-  return [context(md`Page ${page + 1} of ${pages}`), actions(buttons)];
+  return [context(mrk`Page ${page + 1} of ${pages}`), actions(buttons)];
 }

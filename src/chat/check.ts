@@ -1,5 +1,5 @@
 /** Owns what `keyturn check` asks of Slack: do the tokens work, and is the bot where it has to post? */
-import { WebClient } from '@slack/web-api';
+import type { WebClient } from '@slack/web-api';
 import { KeyturnError } from '../domain/error.ts';
 import { slackClient, type ChatOptions } from './app.ts';
 import { refusalOf } from './slack-error.ts';

@@ -54,7 +54,7 @@ export function keepConnected(options: ConnectionsOptions): Connections {
         first.good();
       },
       down: () => {
-        if (up.delete(connection) && up.size === 0) dog.missing();
+        if (up.delete(connection) && up.size === 0 && !stopping.signal.aborted) dog.missing();
       },
       unauthorized: first.bad,
     }),
@@ -114,7 +114,7 @@ async function lane(
     }
     events.down();
     log.debug({ pauseMs }, 'A connection to Slack ended; it is made again');
-    await clock.sleep(pauseMs, signal).catch(() => undefined);
+    if (pauseMs > 0) await clock.sleep(pauseMs, signal).catch(() => undefined);
   }
   // The stop may have come while it was being made.
   await close(clock, connection);

@@ -1,5 +1,6 @@
 /** Owns what is answered to a typed command, a click and an opened Home tab; there is always an answer. No Slack runtime. */
 import type { HomeView } from '@slack/types';
+import { PermissionDenied } from '../commands/deps.ts';
 import type { Commands } from '../commands/index.ts';
 import type { Request } from '../commands/parse.ts';
 import { KeyturnError, toProblem } from '../domain/error.ts';
@@ -174,5 +175,6 @@ function explain(options: ConversationOptions, error: unknown, asked: object): M
   const problem = toProblem(error, logId);
   if (error instanceof KeyturnError) options.log.info({ ...asked, code: problem.code }, problem.message);
   else options.log.error({ ...asked, logId, err: error }, 'Internal error while answering');
-  return problemView(problem, problem.code === 'permission.denied' ? options.people.operate : []);
+  const role = error instanceof PermissionDenied ? error.role : 'anyone';
+  return problemView(problem, role === 'anyone' ? [] : options.people[role]);
 }

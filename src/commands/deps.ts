@@ -2,7 +2,7 @@
 import type { ClusterSpec } from '../domain/cluster.ts';
 import { KeyturnError } from '../domain/error.ts';
 import { may, ROLE_FOR } from '../domain/permission.ts';
-import type { Action, Person, RoleHolders } from '../domain/permission.ts';
+import type { Action, Person, Role, RoleHolders } from '../domain/permission.ts';
 import type {
   Clock,
   ClusterLease,
@@ -31,19 +31,28 @@ export interface CommandDeps {
   readonly nonce: () => string;
 }
 
-/** Throws permission.denied when `actor` may not do `action`. */
+/** permission.denied, with the role that was missing, so that people can be told whom to ask. */
+export class PermissionDenied extends KeyturnError {
+  /** 'anyone': no role would help a bot, a guest or a deactivated user. */
+  readonly role: Role;
+
+  constructor(role: Role, message: string, hint: string) {
+    super('permission.denied', message, { hint });
+    this.role = role;
+  }
+}
+
+/** Throws PermissionDenied when `actor` may not do `action`. */
 export function requirePermission(deps: Pick<CommandDeps, 'people' | 'command'>, actor: Person, action: Action): void {
   if (may(actor, action, deps.people)) return;
   const what = `You may not use "${deps.command} ${action}"`;
   if (actor.isBot || actor.isGuest || actor.isDeactivated) {
-    throw new KeyturnError('permission.denied', `${what}: bots, guests and deactivated users have no rights here.`, {
-      hint: 'Ask a full member of the workspace to do it.',
-    });
+    const why = 'bots, guests and deactivated users have no rights here';
+    throw new PermissionDenied('anyone', `${what}: ${why}.`, 'Ask a full member of the workspace to do it.');
   }
   const role = ROLE_FOR[action];
-  throw new KeyturnError('permission.denied', `${what}: it is for those who "${role}".`, {
-    hint: `Ask one of them, or have yourself added to people.${role} in Keyturn's configuration.`,
-  });
+  const hint = `Ask one of them, or have yourself added to people.${role} in Keyturn's configuration.`;
+  throw new PermissionDenied(role, `${what}: it is for those who "${role}".`, hint);
 }
 
 /** The configured cluster of that name; throws cluster.unknown. */

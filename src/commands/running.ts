@@ -6,6 +6,8 @@ import { within } from './deps.ts';
 
 export interface Running {
   readonly operation: string;
+  /** 'sweep' clears up what a failed backup left in a store. */
+  readonly what: 'backup' | 'sweep';
   readonly kind: 'running' | 'queued';
   /** ISO time of the start, or of the request while it waits. */
   readonly since: string;
@@ -26,9 +28,10 @@ export async function whatRuns(
   );
   if (holder !== undefined) {
     const trigger = job?.id === holder.id ? job.trigger : undefined;
-    return { operation: holder.id, kind: 'running', since: holder.startedAt, trigger };
+    return { operation: holder.id, what: holder.kind, kind: 'running', since: holder.startedAt, trigger };
   }
-  if (job !== undefined) return { operation: job.id, kind: 'queued', since: job.askedAt, trigger: job.trigger };
+  if (job !== undefined)
+    return { operation: job.id, what: 'backup', kind: 'queued', since: job.askedAt, trigger: job.trigger };
   return undefined;
 }
 

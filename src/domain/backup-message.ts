@@ -22,6 +22,7 @@ export type BackupPhase =
       readonly kind: 'stored';
       readonly record: SnapshotRecord;
       readonly copies: readonly StoreOutcome[];
+      readonly fallbackReason: string | undefined;
       readonly nextRunAt: string | undefined;
     }
   | {
@@ -131,8 +132,10 @@ function phaseOf(event: Step): BackupPhase {
     }
     case 'backup.retrying':
       return { kind: 'retrying', problem: event.problem, retryAt: event.retryAt };
-    case 'backup.stored':
-      return { kind: 'stored', record: event.record, copies: event.copies, nextRunAt: event.nextRunAt };
+    case 'backup.stored': {
+      const { record, copies, fallbackReason, nextRunAt } = event;
+      return { kind: 'stored', record, copies, fallbackReason, nextRunAt };
+    }
     case 'backup.failed': {
       const { problem, lastGoodAt, rpoMs, nextRunAt } = event;
       return { kind: 'failed', problem, lastGoodAt, rpoMs, nextRunAt, retried: undefined };

@@ -248,7 +248,7 @@ async function finishedEarlier(
 async function readManifest(store: SnapshotStore, key: string): Promise<SnapshotRecord | undefined> {
   if ((await store.stat(key)) === undefined) return undefined;
   const parsed = parseManifest(Buffer.from(await store.get(key)).toString());
-  return 'record' in parsed ? parsed.record : undefined;
+  return parsed.ok ? parsed.record : undefined;
 }
 
 /** A store that is away now is cleared by a sweep; it must not keep the others from getting their copy. */

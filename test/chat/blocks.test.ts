@@ -11,7 +11,7 @@ import {
   duration,
   fit,
   lines,
-  md,
+  mrk,
   mention,
   message,
   pageOf,
@@ -47,7 +47,7 @@ describe('data in a message', () => {
 
 describe('cutting', () => {
   test('leaves no half character, no half entity, no half mention, no open code span', () => {
-    const text = md`${plain(HOSTILE, 5000)} ${mention('U0ADA00001')} ${code(HOSTILE, 500)}`;
+    const text = mrk`${plain(HOSTILE, 5000)} ${mention('U0ADA00001')} ${code(HOSTILE, 500)}`;
     for (let max = 2; max < 400; max += 1) {
       const cut = fit(text, max);
       expect(cut.length).toBeLessThanOrEqual(max);
@@ -55,7 +55,7 @@ describe('cutting', () => {
       expect(cut).not.toMatch(/&(?!amp;|lt;|gt;)/);
       expect(cut).not.toMatch(/<[^>]*$/);
     }
-    const span = fit(md`${code('a'.repeat(50))}`, 20);
+    const span = fit(mrk`${code('a'.repeat(50))}`, 20);
     expect(span.split('`')).toHaveLength(3);
   });
 

@@ -178,6 +178,7 @@ export const events = {
       { store: 'ceph', problem: undefined },
       { store: 'offsite', problem: undefined },
     ],
+    fallbackReason: undefined,
     nextRunAt: '2026-11-21T18:00:00.000Z',
   },
   failed: {

@@ -34,7 +34,7 @@ describe('a good backup', () => {
     for (const store of [ceph, nas]) {
       expect(store.objects.get(record.object.key)?.body).toEqual(fakeSnapshot());
       const manifest = parseManifest(String(store.objects.get(manifestKey('prod-eu', record.id))?.body));
-      expect(manifest).toEqual({ record });
+      expect(manifest).toEqual({ ok: true, record });
     }
     expect(copies.map((copy) => copy.problem)).toEqual([undefined, undefined]);
     expect(nextRunAt).toBe('2026-11-21T07:00:00.000Z');

@@ -3,10 +3,10 @@ import type { User } from './state.ts';
 
 const COLOURS = ['#7c3aed', '#0e7490', '#be185d', '#15803d', '#b45309', '#1d4ed8'];
 
-/** The app has a key for a picture, people have their initials. */
-export function avatarSvg(user: User, isApp: boolean): string {
-  const background = isApp ? '#0f172a' : COLOURS[hash(user.id) % COLOURS.length];
-  const picture = isApp ? KEY : initials(user.realName);
+/** The app has a key for a picture; people have their initials, and neighbours in the list another colour each. */
+export function avatarSvg(user: User, place: 'app' | number): string {
+  const background = place === 'app' ? '#1e2a4a' : COLOURS[place % COLOURS.length];
+  const picture = place === 'app' ? KEY : initials(user.realName);
   return (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72" width="72" height="72">' +
     `<rect width="72" height="72" fill="${background ?? '#475569'}"/>${picture}</svg>`
@@ -27,8 +27,4 @@ function initials(name: string): string {
     '<text x="36" y="37" fill="#fff" font-family="system-ui,sans-serif" font-size="29" font-weight="600" ' +
     `text-anchor="middle" dominant-baseline="central">${letters.toUpperCase()}</text>`
   );
-}
-
-function hash(text: string): number {
-  return Array.from(text).reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) >>> 0, 7);
 }

@@ -62,8 +62,10 @@ export interface Core {
   readonly tickets: ShortLived<true>;
   readonly responseUrls: ShortLived<ResponseTarget>;
   readonly files: Map<string, StoredFile>;
-  /** `http://127.0.0.1:PORT`, without a slash at the end. */
+  /** `http://127.0.0.1:PORT`, without a slash at the end: what the app is given. */
   readonly baseUrl: () => string;
+  /** The same for people, who may come another way. */
+  readonly publicUrl: () => string;
 }
 
 /** A refusal of the Web API: `{ok: false, error}`. */

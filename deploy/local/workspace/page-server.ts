@@ -121,7 +121,7 @@ export class PageServer {
 
   private async sendIndex(response: ServerResponse): Promise<true> {
     const html = await readFile(join(import.meta.dirname, 'page/index.html'), 'utf8');
-    sendText(response, 200, html.replace('IMPORT_MAP', IMPORT_MAP), {
+    sendText(response, 200, html.replace(/(<script type="importmap">)[^<]*/, `$1${IMPORT_MAP}`), {
       'content-type': 'text/html; charset=utf-8',
       'content-security-policy': CONTENT_POLICY,
       'referrer-policy': 'no-referrer',
@@ -134,7 +134,8 @@ export class PageServer {
   private sendAvatar(response: ServerResponse, pathname: string): boolean {
     const user = this.core.state.users.get(pathname.slice('/avatars/'.length).replace(/\.svg$/, ''));
     if (user === undefined) return false;
-    sendText(response, 200, avatarSvg(user, user.id === this.core.state.bot.id), {
+    const place = user.id === this.core.state.bot.id ? 'app' : [...this.core.state.users.keys()].indexOf(user.id);
+    sendText(response, 200, avatarSvg(user, place), {
       'content-type': 'image/svg+xml',
       'cache-control': 'max-age=3600',
     });
@@ -246,6 +247,13 @@ const VERBS: Readonly<Record<string, Verb>> = {
   },
   home(core, actor, body) {
     openHome(core, actor, body['tab'] === 'messages' ? 'messages' : 'home');
+    return { ok: true };
+  },
+  /** Takes away a private word. */
+  dismiss(core, actor, body) {
+    const channel = visibleChannel(core, actor, body);
+    const message = channel?.messages.find(({ ts }) => ts === body['ts']);
+    if (channel !== undefined && message?.ephemeralFor === actor.user) core.state.remove(channel, message);
     return { ok: true };
   },
   react(core, actor, body) {

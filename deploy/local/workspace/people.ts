@@ -38,8 +38,9 @@ export type Place =
 /** Sends a slash command to the app. Errors are told to the person in the channel, as Slack does. */
 export async function runCommand(core: Core, actor: Actor, channel: Channel, text: string): Promise<Outcome> {
   const [command = '', ...words] = text.trim().split(/ +/);
-  const known = core.commands.find((one) => one.command === command);
-  if (known === undefined) return fail(`${command} is not a valid command.`);
+  const isInstalled = core.scopes?.includes('commands') ?? true;
+  if (!isInstalled || !core.commands.some((one) => one.command === command))
+    return fail(`${command} is not a valid command.`);
   const target = { channel, user: actor.user, source: undefined };
   const payload = {
     token: 'local-verification-token',

@@ -68,8 +68,8 @@ export interface WorkspaceOptions {
   readonly port?: number;
   /** Listens there as well; an old socket file is replaced. */
   readonly socketPath?: string;
-  /** The address people use, if not the port's own: permalinks lead there. */
-  readonly publicUrl?: string;
+  /** The address people use, if not the port's own: permalinks lead there. A function when it is known only later. */
+  readonly publicUrl?: string | (() => string);
   /** Take `plan`, `task_card` and `card` blocks. Default false, as in an older workspace. */
   readonly newestBlocks?: boolean;
   /** Three things to try, shown while a channel is empty. May hold `code`. */
@@ -92,7 +92,7 @@ export interface CommandResult {
 }
 
 export interface Workspace {
-  /** `http://127.0.0.1:PORT`: the page. */
+  /** The page: `http://127.0.0.1:PORT`, or the public address. */
   readonly url: string;
   /** `http://127.0.0.1:PORT/api/`: what `clientOptions.slackApiUrl` wants. */
   readonly apiUrl: string;
@@ -138,7 +138,7 @@ export interface Workspace {
   /** The Home tab as last published. */
   home(user: string): Json | undefined;
   /** Slack away, until `ms` passed or `end` is called. */
-  outage(kind: OutageKind, ms?: number): Promise<{ end(): Promise<void> }>;
+  outage(kind: OutageKind, ms?: number): Promise<{ readonly end: () => Promise<void> }>;
   /** Every API call is answered 429 for so long. */
   rateLimit(seconds: number): void;
   disconnectSockets(reason: DisconnectReason, closeAfterMs?: number): void;
@@ -186,12 +186,21 @@ export async function startWorkspace(options: WorkspaceOptions = {}): Promise<Wo
     state.load(JSON.parse(await readFile(options.file, 'utf8')) as Saved);
   }
   let baseUrl = '';
-  const core = buildCore(options, state, () => baseUrl);
+  const { publicUrl = () => baseUrl } = options;
+  const core = buildCore(options, state, {
+    baseUrl: () => baseUrl,
+    publicUrl: typeof publicUrl === 'string' ? () => publicUrl : publicUrl,
+  });
   const door = new Door(core);
   const port = await door.listen(options.port ?? 0, options.socketPath);
-  const url = `http://127.0.0.1:${port}`;
-  baseUrl = url;
-  return { ...controls(core, door, options.file), url: options.publicUrl ?? url, apiUrl: `${url}/api/` };
+  baseUrl = `http://127.0.0.1:${port}`;
+  return {
+    ...controls(core, door, options.file),
+    apiUrl: `${baseUrl}/api/`,
+    get url() {
+      return core.publicUrl();
+    },
+  };
 }
 
 function addChannels(state: State, channels: readonly ChannelOption[]): void {
@@ -200,7 +209,7 @@ function addChannels(state: State, channels: readonly ChannelOption[]): void {
     state.addChannel({ ...rest, kind, members });
 }
 
-function buildCore(options: WorkspaceOptions, state: State, baseUrl: () => string): Core {
+function buildCore(options: WorkspaceOptions, state: State, urls: Pick<Core, 'baseUrl' | 'publicUrl'>): Core {
   const tokens = { ...DEFAULT_TOKENS, ...options.tokens };
   const mode = options.mode ?? 'socket';
   if (mode === 'http' && options.requestUrl === undefined) throw new Error('mode http needs a requestUrl');
@@ -210,7 +219,7 @@ function buildCore(options: WorkspaceOptions, state: State, baseUrl: () => strin
     state,
     mode,
     tokens,
-    baseUrl,
+    ...urls,
     delivery: new Delivery(mode === 'http' ? { requestUrl, signingSecret: tokens.signingSecret } : undefined),
     views: new Views(),
     rates: new RateLimits(),
@@ -476,7 +485,7 @@ async function outage(
   door: Door,
   kind: OutageKind,
   ms: number | undefined,
-): Promise<{ end(): Promise<void> }> {
+): Promise<{ readonly end: () => Promise<void> }> {
   core.delivery.setCutOff(true);
   if (kind === 'refused') await door.shut();
   else door.unavailable = true;

@@ -332,7 +332,7 @@ function getPermalink(call: Call): Json {
   const message = messageOf(call, channel, 'message_ts');
   return {
     channel: channel.id,
-    permalink: `${call.core.baseUrl()}/archives/${channel.id}/p${message.ts.replace('.', '')}`,
+    permalink: `${call.core.publicUrl()}/archives/${channel.id}/p${message.ts.replace('.', '')}`,
   };
 }
 
@@ -669,7 +669,7 @@ function completeUpload(call: Call): Json {
 function testAuth({ core }: Call): Json {
   const { bot } = core.state;
   return {
-    url: `${core.baseUrl()}/`,
+    url: `${core.publicUrl()}/`,
     team: core.name,
     team_id: TEAM_ID,
     user: bot.name,

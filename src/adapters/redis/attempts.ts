@@ -1,8 +1,11 @@
 /** Owns what becomes of a job after an attempt: done, tried again (at what cost and when), or given up. Pure. */
 import type { JobResult } from '../../ports.ts';
 
-/** How one attempt ended. `interrupted`: it threw because its worker was told to stop. */
-export type Outcome = JobResult | { readonly kind: 'threw' } | { readonly kind: 'interrupted' };
+/**
+ * How one attempt ended. It threw: because its worker was told to stop (`interrupted`), because the job was taken from
+ * its worker (`taken`: that counts, or a job that freezes its worker would come again for ever), or of its own.
+ */
+export type Outcome = JobResult | { readonly kind: 'interrupted' | 'taken' | 'threw' };
 
 export type Next =
   | { readonly kind: 'completed' }
@@ -33,6 +36,8 @@ export function afterAttempt(outcome: Outcome, attempt: number, attempts: number
       return { kind: 'wait', delayMs: outcome.afterMs, free: true };
     case 'interrupted':
       return { kind: 'wait', delayMs: 0, free: true };
+    case 'taken':
+      return { kind: 'wait', delayMs: 0, free: false };
     case 'again':
       return hasMore(attempt, attempts) ? { kind: 'wait', delayMs: outcome.afterMs, free: false } : { kind: 'failed' };
     case 'threw':

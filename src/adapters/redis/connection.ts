@@ -58,6 +58,8 @@ export interface RedisConnections {
   run<T>(work: (redis: Redis) => Promise<T>, options?: { readonly patienceMs?: number }): Promise<T>;
   /** What a BullMQ worker's own connections are made of: they wait for Redis without end. */
   readonly workerOptions: WorkerOptions;
+  /** Whether there is a connection now; it may be one that hangs. */
+  isUp(): boolean;
   /** One line on version and persistence, with a warning where queued work could be lost. Throws queue.unavailable. */
   check(): Promise<string>;
   /** Safe twice. */
@@ -91,8 +93,8 @@ export function redisConnections(settings: RedisSettings): RedisConnections {
     autoResendUnfulfilledCommands: false,
     commandTimeout: COMMAND_TIMEOUT_MS,
   });
-  // Any number of callers may wait for the one connection.
-  redis.setMaxListeners(0);
+  // Many callers may wait for the one connection. (Not 0: BullMQ counts up from what it finds.)
+  redis.setMaxListeners(1_000);
   let lastError: unknown;
   let closed = false;
   redis.on('error', (error: unknown) => {
@@ -127,6 +129,7 @@ export function redisConnections(settings: RedisSettings): RedisConnections {
     complaints: heard,
     run,
     workerOptions: { ...base, maxRetriesPerRequest: null, socketTimeout: SILENCE_MS },
+    isUp: () => redis.status === 'ready',
     check: () => run((ready) => inspect(ready, settings.prefix)),
     async close() {
       closed = true;

@@ -2,23 +2,21 @@
 import type { BackupAnswer } from '../../commands/request-backup.ts';
 import type { HelpReport } from '../../commands/show-help.ts';
 import type { Problem } from '../../domain/error.ts';
-import { bold, code, context, join, lines, md, mention, message, plain, section } from '../blocks.ts';
+import { bold, code, context, join, lines, mrk, mention, message, plain, section } from '../blocks.ts';
 import type { MessageView, Mrkdwn } from '../blocks.ts';
 import { runningPhrase } from './running.ts';
 
 export function helpView(report: HelpReport): MessageView {
   const entries = report.entries.map(({ usage, summary, allowed, role }) => {
-    const lock = allowed ? md`` : md` · 🔒 for those who “${plain(role)}”`;
-    return md`${code(usage)} – ${plain(summary)}${lock}`;
+    const lock = allowed ? mrk`` : mrk` · 🔒 for those who “${plain(role)}”`;
+    return mrk`${code(usage)} – ${plain(summary)}${lock}`;
   });
-  const title = md`
-_Keyturn keeps etcd recoverable._ This is what you can type:
-  `;
+  const title = mrk`*Keyturn keeps etcd recoverable.* This is what you can type:`;
   const names = report.clusters.map((c) => code(c));
   return message(join([title, ...entries], '\n'), [
     section(title),
     ...lines(entries),
-    ...(names.length === 0 ? [] : [context(md`Clusters: ${join(names, ', ')}`)]),
+    ...(names.length === 0 ? [] : [context(mrk`Clusters: ${join(names, ', ')}`)]),
   ]);
 }
 
@@ -31,26 +29,18 @@ export function backupAnswerView(answer: BackupAnswer): MessageView {
 function answerLine(answer: BackupAnswer): Mrkdwn {
   switch (answer.kind) {
     case 'queued':
-      return md`🕓 A backup of ${bold(answer.cluster)} is queued. Its message here tells how it goes.`;
+      return mrk`🕓 A backup of ${bold(answer.cluster)} is queued. Its message tells how it goes.`;
     case 'known':
-      return md`ℹ️ This backup of ${bold(answer.cluster)} was asked for again already; nothing more is started.`;
+      return mrk`ℹ️ This backup of ${bold(answer.cluster)} was asked for again already; nothing more is started.`;
     case 'busy':
-      return md`✋ ${bold(answer.cluster)} is busy, so nothing new is started: ${runningPhrase(answer.running)}. Ask again when it is done.`;
+      return mrk`✋ ${bold(answer.cluster)} is busy, so nothing new is started: ${runningPhrase(answer.running)}. Ask again when it is done.`;
   }
 }
 
 /** `holders`: who has the right that was missing, to be asked instead. Only the one who asked sees this. */
 export function problemView(problem: Problem, holders: readonly string[] = []): MessageView {
-  const line = md`${
-    problem.code === 'permission.denied'
-      ? md`
-🔒
-        `
-      : md`
-⚠️
-        `
-  } ${plain(problem.message, 900)}`;
+  const line = mrk`${problem.code === 'permission.denied' ? mrk`🔒` : mrk`⚠️`} ${plain(problem.message, 900)}`;
   const hint = plain(problem.hint, 900);
-  const who = holders.length === 0 ? [] : [context(md`Who may: ${join(holders.slice(0, 20).map(mention), ', ')}`)];
+  const who = holders.length === 0 ? [] : [context(mrk`Who may: ${join(holders.slice(0, 20).map(mention), ', ')}`)];
   return message(join([line, hint], '\n'), [section(join([line, hint], '\n')), ...who]);
 }

@@ -18,7 +18,7 @@ import {
   fit,
   header,
   join,
-  md,
+  mrk,
   mention,
   message,
   plain,
@@ -43,7 +43,7 @@ export function backupView(state: BackupMessage, surroundings: Surroundings = { 
   const view = VIEWS[state.phase.kind](state, state.phase as never);
   const { movedFrom } = surroundings;
   if (movedFrom === undefined || state.origin === undefined) return view;
-  const note = md`${mention(state.origin.user)}: I can't post in ${channelLink(movedFrom)}, so this is here. Invite me there to change that.`;
+  const note = mrk`${mention(state.origin.user)}: I can't post in ${channelLink(movedFrom)}, so this is here. Invite me there to change that.`;
   return message(join([view.text, note], '\n'), [...view.blocks, context(note)]);
 }
 
@@ -52,7 +52,7 @@ export function backupAlertView(state: BackupMessage, oncall: string | undefined
   if (state.phase.kind !== 'failed') return backupView(state);
   const failed = failedView(state, state.phase);
   if (oncall === undefined) return failed;
-  const call = md`${mention(oncall)} a backup failed: ${bold(state.cluster)}`;
+  const call = mrk`${mention(oncall)} a backup failed: ${bold(state.cluster)}`;
   return message(join([mention(oncall), failed.text], ' '), [section(call), ...failed.blocks]);
 }
 
@@ -67,18 +67,18 @@ const VIEWS: { readonly [K in BackupPhase['kind']]: (state: BackupMessage, phase
 };
 
 function queuedView(state: BackupMessage): MessageView {
-  const line = md`🕓 ${bold(state.cluster)} · backup · queued`;
+  const line = mrk`🕓 ${bold(state.cluster)} · backup · queued`;
   return message(line, [section(line), context(asked(state))]);
 }
 
 function runningView(state: BackupMessage, phase: Phase<'running'>): MessageView {
-  const line = join([md`⏳ ${bold(state.cluster)} · backup · running`, progress(phase), attemptOf(state)]);
+  const line = join([mrk`⏳ ${bold(state.cluster)} · backup · running`, progress(phase), attemptOf(state)]);
   return message(line, [
     section(line),
     context(
       join([
         readFrom(phase.member, phase.node, phase.isLeader),
-        intoStores(phase.stores),
+        storeNames(mrk`to`, phase.stores),
         speed(state, phase),
         asked(state),
       ]),
@@ -87,7 +87,7 @@ function runningView(state: BackupMessage, phase: Phase<'running'>): MessageView
 }
 
 function retryingView(state: BackupMessage, phase: Phase<'retrying'>): MessageView {
-  const line = md`🔁 ${bold(state.cluster)} · backup · attempt ${ordinal(state)} failed · next attempt ${date(phase.retryAt)}`;
+  const line = mrk`🔁 ${bold(state.cluster)} · backup · attempt ${ordinal(state)} failed · next attempt ${date(phase.retryAt)}`;
   return message(join([line, cause(phase.problem)], '\n'), [
     section(line),
     section(cause(phase.problem)),
@@ -99,49 +99,29 @@ function storedView(state: BackupMessage, phase: Phase<'stored'>): MessageView {
   const { record, copies, nextRunAt } = phase;
   const missing = copies.filter((c) => c.problem !== undefined);
   const line = join([
-    md`${
-      missing.length === 0
-        ? md`
-✅
-          `
-        : md`
-⚠️
-          `
-    } ${bold(state.cluster)}`,
-    md`
-backup
-    `,
-    md`${bytes(record.size)} in ${duration(record.durationMs)}`,
-    md`revision ${revision(record)}`,
-    isVerified(record)
-      ? md`
-verified
-        `
-      : md`
-_not verified_
-        `,
-    missing.length === 0 ? undefined : md`*in ${copies.length - missing.length} of ${copies.length} stores*`,
-    nextRunAt === undefined ? undefined : md`next ${date(nextRunAt)}`,
+    mrk`${missing.length === 0 ? mrk`✅` : mrk`⚠️`} ${bold(state.cluster)}`,
+    mrk`backup`,
+    mrk`${bytes(record.size)} in ${duration(record.durationMs)}`,
+    mrk`revision ${revision(record)}`,
+    isVerified(record) ? mrk`verified` : mrk`*not verified*`,
+    missing.length === 0 ? undefined : mrk`*in ${copies.length - missing.length} of ${copies.length} stores*`,
+    nextRunAt === undefined ? undefined : mrk`next ${date(nextRunAt)}`,
   ]);
   const details = join([
     code(record.id),
-    intoStores(copies.filter((c) => c.problem === undefined).map((c) => c.store)),
-    md`${count(record.keys)} keys`,
+    storeNames(
+      mrk`in`,
+      copies.filter((c) => c.problem === undefined).map((c) => c.store),
+    ),
+    mrk`${count(record.keys)} keys`,
     readFrom(record.member.name, record.member.node, record.member.isLeader),
-    md`etcd ${plain(record.etcdVersion, 40)}`,
+    mrk`etcd ${plain(record.etcdVersion, 40)}`,
     asked(state),
   ]);
   const failures = missing.map(
-    (c) => md`⚠️ Not in ${code(c.store)}: ${cause(c.problem ?? { code: 'internal', message: '', hint: '' })}`,
+    (c) => mrk`⚠️ Not in ${code(c.store)}: ${cause(c.problem ?? { code: 'internal', message: '', hint: '' })}`,
   );
-  const fallback =
-    record.source === 'etcdctl'
-      ? [
-          context(md`
-ℹ️ Read with \`etcdctl snapshot save\` on the node, because etcd's own stream could not be had.
-          `),
-        ]
-      : [];
+  const fallback = record.source === 'etcdctl' ? [context(fallbackNote(phase.fallbackReason))] : [];
   return message(join([line, ...failures], '\n'), [
     section(line),
     ...failures.map((f) => section(f)),
@@ -151,23 +131,23 @@ _not verified_
 }
 
 function failedView(state: BackupMessage, phase: Phase<'failed'>): MessageView {
-  const after = state.attempts > 1 ? md` after ${state.attempts} attempts` : md``;
-  const line = md`❌ ${bold(state.cluster)} · backup · failed${after}`;
-  const why = md`*Why:* ${plain(phase.problem.message, 900)}`;
-  const next = md`*What to do:* ${plain(phase.problem.hint, 900)}`;
+  const after = state.attempts > 1 ? mrk` after ${state.attempts} attempts` : mrk``;
+  const line = mrk`❌ ${bold(state.cluster)} · backup · failed${after}`;
+  const why = mrk`*Why:* ${plain(phase.problem.message, 900)}`;
+  const next = mrk`*What to do:* ${plain(phase.problem.hint, 900)}`;
   const value: RetryValue = { operation: state.operation, cluster: state.cluster };
   const again =
     phase.retried === undefined
       ? actions([button(RETRY_ACTION, '🔁 Retry', value, { style: 'primary' })])
-      : context(md`🔁 Asked for again by ${mention(phase.retried.user)} ${date(phase.retried.at)}.`);
-  const nextRun = phase.nextRunAt === undefined ? undefined : md`next run ${date(phase.nextRunAt)}`;
+      : context(mrk`🔁 Asked for again by ${mention(phase.retried.user)} ${date(phase.retried.at)}.`);
+  const nextRun = phase.nextRunAt === undefined ? undefined : mrk`next run ${date(phase.nextRunAt)}`;
   return message(join([line, why, next, lastGood(state, phase)], '\n'), [
     header(`❌ Backup of ${state.cluster} failed`),
     section(join([why, next], '\n')),
     section(lastGood(state, phase)),
     context(
       join([
-        after === '' ? undefined : md`${state.attempts} attempts`,
+        after === '' ? undefined : mrk`${state.attempts} attempts`,
         nextRun,
         code(state.operation, 160),
         asked(state),
@@ -186,87 +166,69 @@ export function cause(problem: Problem): Mrkdwn {
 
 /** Who or what wanted this backup. */
 function asked(state: BackupMessage): Mrkdwn {
-  return state.trigger === undefined
-    ? md`
-backup
-      `
-    : triggeredBy(state.trigger);
+  return state.trigger === undefined ? mrk`backup` : triggeredBy(state.trigger);
 }
 
 export function triggeredBy(trigger: Trigger): Mrkdwn {
-  if (trigger.kind === 'person') return md`asked by ${mention(trigger.user)}`;
-  return trigger.caughtUp ? md`caught up, was due ${date(trigger.dueAt)}` : md`scheduled for ${date(trigger.dueAt)}`;
+  if (trigger.kind === 'person') return mrk`asked by ${mention(trigger.user)}`;
+  return trigger.caughtUp ? mrk`caught up, was due ${date(trigger.dueAt)}` : mrk`scheduled for ${date(trigger.dueAt)}`;
 }
 
 function attemptOf(state: BackupMessage): Mrkdwn | undefined {
-  return state.attempts > 1 ? md`attempt ${ordinal(state)}` : undefined;
+  return state.attempts > 1 ? mrk`attempt ${ordinal(state)}` : undefined;
 }
 
 function ordinal(state: BackupMessage): Mrkdwn {
-  return md`${state.attempt} of ${Math.max(state.attempts, state.attempt)}`;
+  return mrk`${state.attempt} of ${Math.max(state.attempts, state.attempt)}`;
 }
 
 /** `▓▓▓▓▓░░░░░ 48 % · 198 MB of 412 MB`; the size is an estimate, so it never says 100 % while it runs. */
 function progress({ bytes: done, expectedBytes }: Phase<'running'>): Mrkdwn {
-  if (expectedBytes <= 0)
-    return done > 0
-      ? md`${bytes(done)} so far`
-      : md`
-starting
-        `;
-  if (done === 0) return md`starting, about ${bytes(expectedBytes)}`;
+  if (expectedBytes <= 0) return done > 0 ? mrk`${bytes(done)} so far` : mrk`starting`;
+  if (done === 0) return mrk`starting, about ${bytes(expectedBytes)}`;
   const percent = Math.min(99, Math.floor((done / expectedBytes) * 100));
   const full = Math.floor(percent / 10);
   const bar = `${'▓'.repeat(full)}${'░'.repeat(10 - full)}`;
-  return md`${plain(bar)} ${percent} % · ${bytes(done)} of about ${bytes(Math.max(expectedBytes, done))}`;
+  return mrk`${plain(bar)} ${percent} % · ${bytes(done)} of about ${bytes(Math.max(expectedBytes, done))}`;
 }
 
 function speed(state: BackupMessage, phase: Phase<'running'>): Mrkdwn | undefined {
   const seconds = (Date.parse(state.at) - Date.parse(phase.startedAt)) / 1000;
-  return phase.bytes > 0 && seconds >= 1 ? md`${bytes(phase.bytes / seconds)}/s` : undefined;
+  return phase.bytes > 0 && seconds >= 1 ? mrk`${bytes(phase.bytes / seconds)}/s` : undefined;
 }
 
 function readFrom(member: string, node: string, isLeader: boolean): Mrkdwn {
-  const where = member === node ? md`` : md` on ${code(node)}`;
-  return md`read from ${code(member)}${where} (${
-    isLeader
-      ? md`
-leader
-        `
-      : md`
-follower
-        `
-  })`;
+  const where = member === node ? mrk`` : mrk` on ${code(node)}`;
+  return mrk`read from ${code(member)}${where} (${isLeader ? mrk`leader` : mrk`follower`})`;
 }
 
-export function intoStores(stores: readonly string[]): Mrkdwn | undefined {
-  return stores.length === 0
-    ? undefined
-    : md`in ${join(
-        stores.slice(0, 8).map((s) => code(s)),
-        ', ',
-      )}`;
+/** `in ceph, offsite`; nothing when there is none. */
+export function storeNames(word: Mrkdwn, stores: readonly string[]): Mrkdwn | undefined {
+  const shown = stores.slice(0, 8).map((store) => code(store));
+  return shown.length === 0 ? undefined : mrk`${word} ${join(shown, ', ')}`;
 }
 
 /** The snapshot lies between two revisions; mostly they are one. */
 export function revision(record: SnapshotRecord): Mrkdwn {
   const { revisionBefore: from, revisionAfter: to } = record;
-  return from === to ? plain(from, 40) : md`${plain(from, 40)}–${plain(to, 40)}`;
+  return from === to ? plain(from, 40) : mrk`${plain(from, 40)}–${plain(to, 40)}`;
+}
+
+function fallbackNote(reason: string | undefined): Mrkdwn {
+  const why = reason === undefined ? mrk`` : mrk`: ${plain(reason, 400)}`;
+  return mrk`ℹ️ Read with \`etcdctl snapshot save\` on the node, because etcd's own stream could not be had${why}`;
 }
 
 function lastGood(state: BackupMessage, phase: Phase<'failed'>): Mrkdwn {
   const { lastGoodAt, rpoMs } = phase;
-  if (lastGoodAt === undefined)
-    return md`
-🔴 _No good backup of this cluster is known._
-    `;
+  if (lastGoodAt === undefined) return mrk`🔴 *No good backup of this cluster is known.*`;
   const now = new Date(state.at);
   const age = duration(now.getTime() - Date.parse(lastGoodAt));
-  const facts = md`Last good backup ${date(lastGoodAt)}, ${age} before this failure`;
-  if (rpoMs === undefined) return md`ℹ️ ${facts}.`;
+  const facts = mrk`Last good backup ${date(lastGoodAt)}, ${age} before this failure`;
+  if (rpoMs === undefined) return mrk`ℹ️ ${facts}.`;
   return freshness(new Date(lastGoodAt), rpoMs, now) === 'fresh'
-    ? md`🟡 ${facts}: still within the recovery-point objective of ${duration(rpoMs)}.`
-    : md`🔴 ${facts}: *older than the recovery-point objective of ${duration(rpoMs)}*.`;
+    ? mrk`🟡 ${facts}: still within the recovery-point objective of ${duration(rpoMs)}.`
+    : mrk`🔴 ${facts}: *older than the recovery-point objective of ${duration(rpoMs)}*.`;
 }
 
 /** What a backup came to, in one short phrase, for lists. */
@@ -275,15 +237,9 @@ export function snapshotSummary(record: SnapshotRecord, max = 400): Mrkdwn {
     join([
       date(record.takenAt),
       bytes(record.size),
-      md`revision ${revision(record)}`,
-      md`${count(record.keys)} keys`,
-      isVerified(record)
-        ? md`
-verified
-          `
-        : md`
-_not verified_
-          `,
+      mrk`revision ${revision(record)}`,
+      mrk`${count(record.keys)} keys`,
+      isVerified(record) ? mrk`verified` : mrk`*not verified*`,
     ]),
     max,
   );

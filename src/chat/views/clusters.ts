@@ -13,7 +13,7 @@ import {
   header,
   join,
   lines,
-  md,
+  mrk,
   message,
   pageOf,
   pager,
@@ -32,7 +32,7 @@ const ROW_MAX = 480;
 export function clustersView(report: ClustersReport, page: number, command: string): MessageView {
   const { rows } = report;
   const shown = pageOf(rows, page, ROWS_A_PAGE);
-  const more = rows.length > 0 ? [context(md`Live look at one: ${code(`${command} status <cluster>`)}`)] : [];
+  const more = rows.length > 0 ? [context(mrk`Live look at one: ${code(`${command} status <cluster>`)}`)] : [];
   return message(join([summary(rows), ...shown.items.map(row)], '\n'), [
     section(summary(rows)),
     ...lines(shown.items.map(row)),
@@ -52,9 +52,9 @@ export function homeView(report: ClustersReport, command: string): HomeView {
       header('etcd backups'),
       section(summary(report.rows)),
       ...lines(shown.map(row)),
-      ...(left > 0 ? [context(md`and ${plural(left, 'more cluster')}: ${code(`${command} clusters`)}`)] : []),
+      ...(left > 0 ? [context(mrk`and ${plural(left, 'more cluster')}: ${code(`${command} clusters`)}`)] : []),
       ...problems(report),
-      context(md`As of ${date(report.at)}. Type ${code(`${command} help`)} in any channel to see what you can do.`),
+      context(mrk`As of ${date(report.at)}. Type ${code(`${command} help`)} in any channel to see what you can do.`),
     ].slice(0, LIMITS.homeBlocks),
   };
 }
@@ -66,74 +66,47 @@ export function closedHomeView(why: Mrkdwn): HomeView {
 
 const SIGNS: Readonly<Record<ClusterRow['state'], { readonly sign: Mrkdwn; readonly word: Mrkdwn }>> = {
   never: {
-    sign: md`
-🔴
-    `,
-    word: md`
-never backed up
-    `,
+    sign: mrk`🔴`,
+    word: mrk`never backed up`,
   },
   late: {
-    sign: md`
-🔴
-    `,
-    word: md`
-late
-    `,
+    sign: mrk`🔴`,
+    word: mrk`late`,
   },
   unknown: {
-    sign: md`
-🟠
-    `,
-    word: md`
-not known
-    `,
+    sign: mrk`🟠`,
+    word: mrk`not known`,
   },
   'not-watched': {
-    sign: md`
-⚪
-    `,
-    word: md`
-no RPO set
-    `,
+    sign: mrk`⚪`,
+    word: mrk`no RPO set`,
   },
   fresh: {
-    sign: md`
-🟢
-    `,
-    word: md`
-fresh
-    `,
+    sign: mrk`🟢`,
+    word: mrk`fresh`,
   },
 };
 
 /** `3 clusters: 🔴 1 late · 🟢 2 fresh`. */
 function summary(rows: readonly ClusterRow[]): Mrkdwn {
-  if (rows.length === 0)
-    return md`
-No clusters are configured yet.
-    `;
+  if (rows.length === 0) return mrk`No clusters are configured yet.`;
   const states = Object.keys(SIGNS) as ClusterRow['state'][];
   const counts = states.map((state) => {
     const n = rows.filter((r) => r.state === state).length;
-    return n === 0 ? undefined : md`${SIGNS[state].sign} ${n} ${SIGNS[state].word}`;
+    return n === 0 ? undefined : mrk`${SIGNS[state].sign} ${n} ${SIGNS[state].word}`;
   });
-  return md`*${plural(rows.length, 'cluster')}*: ${join(counts)}`;
+  return mrk`*${plural(rows.length, 'cluster')}*: ${join(counts)}`;
 }
 
 /** `🔴 *prod-eu* · late: 9 h ago, RPO 8 h · 412 MB · next today 18:00`. */
 function row(r: ClusterRow): Mrkdwn {
   return fit(
     join([
-      md`${SIGNS[r.state].sign} ${bold(r.cluster)}`,
+      mrk`${SIGNS[r.state].sign} ${bold(r.cluster)}`,
       age(r),
       r.lastGood && bytes(r.lastGood.size),
       r.running && runningPhrase(r.running),
-      r.nextRunAt === undefined
-        ? md`
-on demand only
-          `
-        : md`next ${date(r.nextRunAt)}`,
+      r.nextRunAt === undefined ? mrk`on demand only` : mrk`next ${date(r.nextRunAt)}`,
       r.problems.length > 0 ? plain(r.problems.join('; '), 160) : undefined,
     ]),
     ROW_MAX,
@@ -143,10 +116,10 @@ on demand only
 function age(r: ClusterRow): Mrkdwn {
   const { word } = SIGNS[r.state];
   if (r.lastGood === undefined) return word;
-  const rpo = r.rpoMs === undefined ? md`` : md`, RPO ${duration(r.rpoMs)}`;
-  return md`${word}: ${duration(r.lastGood.ageMs)} ago${rpo}`;
+  const rpo = r.rpoMs === undefined ? mrk`` : mrk`, RPO ${duration(r.rpoMs)}`;
+  return mrk`${word}: ${duration(r.lastGood.ageMs)} ago${rpo}`;
 }
 
 function problems(report: ClustersReport): KnownBlock[] {
-  return report.problems.map((p) => context(md`⚠️ ${plain(p)}`));
+  return report.problems.map((p) => context(mrk`⚠️ ${plain(p)}`));
 }

@@ -9,7 +9,7 @@ import {
   fit,
   join,
   lines,
-  md,
+  mrk,
   message,
   pageOf,
   pager,
@@ -18,7 +18,7 @@ import {
   section,
 } from '../blocks.ts';
 import type { MessageView, Mrkdwn } from '../blocks.ts';
-import { intoStores, snapshotSummary } from './backup.ts';
+import { snapshotSummary, storeNames } from './backup.ts';
 
 export const SNAPSHOTS_PAGER = 'snapshots';
 const SNAPSHOTS_A_PAGE = 10;
@@ -26,12 +26,8 @@ const SNAPSHOTS_A_PAGE = 10;
 export function snapshotsView(report: SnapshotsReport, page: number): MessageView {
   const { snapshots } = report;
   const shown = pageOf(snapshots, page, SNAPSHOTS_A_PAGE);
-  const title = md`📦 ${bold(report.cluster)} · ${
-    snapshots.length === 0
-      ? md`
-no snapshots yet
-        `
-      : plural(snapshots.length, 'snapshot')
+  const title = mrk`📦 ${bold(report.cluster)} · ${
+    snapshots.length === 0 ? mrk`no snapshots yet` : plural(snapshots.length, 'snapshot')
   }`;
   return message(join([title, ...shown.items.map((s) => snapshotSummary(s.record))], '\n'), [
     section(title),
@@ -40,7 +36,7 @@ no snapshots yet
       .slice(0, 6)
       .map((p) =>
         context(
-          md`⚠️ Store ${code(p.store)} could not be asked, what only it holds is missing here: ${plain(p.message)} ${plain(p.hint)}`,
+          mrk`⚠️ Store ${code(p.store)} could not be asked, what only it holds is missing here: ${plain(p.message)} ${plain(p.hint)}`,
         ),
       ),
     ...pager(SNAPSHOTS_PAGER, shown.page, shown.pages, { cluster: report.cluster }),
@@ -54,17 +50,12 @@ function entry({ record, stores }: StoredSnapshot, report: SnapshotsReport): Mrk
   return fit(
     join(
       [
-        md`*${age} ago* · ${snapshotSummary(record)}`,
+        mrk`*${age} ago* · ${snapshotSummary(record)}`,
         join([
           code(record.id),
-          md`sha256 ${code(record.sha256.slice(0, 12))}`,
-          intoStores(stores),
-          missing.length === 0
-            ? undefined
-            : md`⚠️ not in ${join(
-                missing.slice(0, 8).map((s) => code(s)),
-                ', ',
-              )}`,
+          mrk`sha256 ${code(record.sha256.slice(0, 12))}`,
+          storeNames(mrk`in`, stores),
+          storeNames(mrk`⚠️ not in`, missing),
         ]),
       ],
       '\n',

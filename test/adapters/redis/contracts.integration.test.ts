@@ -27,7 +27,7 @@ jobQueueContract('the queue on Redis', async () => {
   const bench = redisBench(url);
   return {
     async open() {
-      const queue = redisJobQueue(bench.connections(), { lockMs: 5_000, stalledMs: 1_000 });
+      const queue = redisJobQueue(bench.connections(), { lockMs: 30_000, stalledMs: 5_000 });
       bench.closeLater(() => queue.close());
       return queue;
     },
@@ -38,7 +38,7 @@ jobQueueContract('the queue on Redis', async () => {
 clusterLeaseContract('the lease on Redis', async () => {
   const bench = redisBench(url);
   return {
-    open: async () => redisClusterLease(bench.connections(), { ttlMs: 5_000, renewMs: 100 }),
+    open: async () => redisClusterLease(bench.connections(), { ttlMs: 30_000, renewMs: 100 }),
     async takeOver(operation) {
       const key = `${bench.prefix}:lease:${operation.cluster}`;
       await bench.raw().hset(key, 'holder', 'another', 'operation', JSON.stringify(operation));
@@ -59,7 +59,7 @@ sentMessagesContract('the sent messages on Redis', async () => {
 
 outboxContract('the outbox on Redis', async () => {
   const bench = redisBench(url);
-  const times = { pollMs: 20, turnMs: 5_000, retryMs: 50, longestRetryMs: 200, giveUpMs: 3_600_000 };
+  const times = { pollMs: 20, turnMs: 30_000, retryMs: 50, longestRetryMs: 200, giveUpMs: 3_600_000 };
   return {
     async open() {
       const outbox = redisOutbox(bench.connections(), bench.log, times);

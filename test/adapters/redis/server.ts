@@ -7,6 +7,8 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { loaderOf, programOf } from '../../../deploy/local/parts/programs.ts';
+import { ensureRootfs } from '../../../deploy/local/parts/rootfs.ts';
 
 export interface TestRedis {
   readonly url: string;
@@ -22,10 +24,25 @@ export interface TestRedis {
 }
 
 /** What the local parts offer to tests, when they are up: the file that KEYTURN_TEST_ENV names. */
-export function sharedRedisUrl(): string | undefined {
+interface TestEnvironment {
+  readonly redis?: { readonly url?: string };
+  readonly cacheDir?: string;
+}
+
+function testEnvironment(): TestEnvironment {
   const file = process.env['KEYTURN_TEST_ENV'];
-  if (file === undefined) return undefined;
-  return (JSON.parse(readFileSync(file, 'utf8')) as { redis?: { url?: string } }).redis?.url;
+  return file === undefined ? {} : (JSON.parse(readFileSync(file, 'utf8')) as TestEnvironment);
+}
+
+export function sharedRedisUrl(): string | undefined {
+  return testEnvironment().redis?.url;
+}
+
+/** Redis as the local parts have it; on a developer's machine, without the parts, the one that is installed. */
+async function redisServer(): Promise<readonly string[]> {
+  const { cacheDir } = testEnvironment();
+  if (cacheDir === undefined) return ['redis-server'];
+  return programOf(await loaderOf(await ensureRootfs('services', { cacheDir })), 'usr/bin/redis-server');
 }
 
 /** `args`: further options of redis-server; by default every write is on disk before it is answered. */
@@ -34,11 +51,13 @@ export async function startRedis(
 ): Promise<TestRedis> {
   const folder = await mkdtemp(join(tmpdir(), 'keyturn-redis-'));
   const socket = join(folder, 'redis.sock');
+  const program = await redisServer();
   let child: ChildProcess | undefined;
 
   async function start(): Promise<void> {
     const options = ['--port', '0', '--unixsocket', socket, '--dir', folder, '--save', '', ...args];
-    const started = spawn('redis-server', options, { stdio: 'ignore' });
+    // It dies with the tests, however they end.
+    const started = spawn('setpriv', ['--pdeathsig', 'KILL', ...program, ...options], { stdio: 'ignore' });
     child = started;
     let failed: Error | undefined;
     started.on('error', (error) => (failed = error));
@@ -48,6 +67,7 @@ export async function startRedis(
       if (await answers(socket)) return;
       await sleep(20);
     }
+    await kill();
     throw new Error('redis-server did not start in 10 seconds');
   }
 
@@ -59,7 +79,12 @@ export async function startRedis(
     await ended;
   }
 
-  await start();
+  try {
+    await start();
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
   return {
     url: `unix://${socket}`,
     kill,
@@ -83,7 +108,8 @@ function answers(socket: string): Promise<boolean> {
       connection.destroy();
       resolve(answer);
     };
-    connection.on('data', (data) => end(data.toString() === '+PONG\r\n')());
+    // One that wants a password first is up too.
+    connection.on('data', (data) => end(/^(\+PONG|-NOAUTH)/.test(data.toString()))());
     connection.on('error', end(false)).on('timeout', end(false)).on('close', end(false));
   });
 }

@@ -38,7 +38,7 @@ async function socketBot(workspace: Workspace, prepare: (app: App) => void): Pro
     logger: silent,
     clientPingTimeout: 50,
     installerOptions: { clientOptions: clientOptions(workspace) },
-  } as ConstructorParameters<typeof SocketModeReceiver>[0]);
+  });
   const app = new App({
     token: workspace.tokens.bot,
     receiver,
@@ -125,7 +125,7 @@ function prepareBot(app: App): void {
   });
   app.action({ type: 'block_actions', action_id: 'retry' }, async ({ ack, action, body, client: slack, respond }) => {
     await ack();
-    const value = 'value' in action ? String(action.value) : '';
+    const value = 'value' in action ? action.value : '';
     const { channel, message } = body as unknown as { channel: { id: string }; message: { ts: string } };
     await slack.chat.update({ channel: channel.id, ts: message.ts, text: `${value} retried by ${body.user.id}` });
     await respond({ text: 'thanks', replace_original: false, response_type: 'ephemeral' });
@@ -142,7 +142,7 @@ function prepareBot(app: App): void {
   });
   app.event('app_home_opened', async ({ event, client: slack }) => {
     const section = { type: 'section' as const, text: plain('Three clusters'), accessory: retryButton.elements[0] };
-    await slack.views.publish({ user_id: event.user, view: { type: 'home', blocks: [section as never] } });
+    await slack.views.publish({ user_id: event.user, view: { type: 'home', blocks: [section] } });
   });
 }
 
