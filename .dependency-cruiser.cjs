@@ -22,7 +22,7 @@ module.exports = {
       to: { dependencyTypes: ['core'], pathNot: '^(node:)?crypto$' },
     },
     only('ports-import-domain', '^src/ports\\.ts$', '^src/domain/'),
-    only('config-imports-domain', '^src/config\\.ts$', '^src/(domain/|ports\\.ts$)'),
+    only('config-imports-domain', '^src/config(\\.ts$|/)', '^src/(config/|domain/|ports\\.ts$)'),
     only('commands-import-ports-and-domain', '^src/commands/', '^src/(commands/|domain/|ports\\.ts$)'),
     only('jobs-import-ports-and-domain', '^src/jobs/', '^src/(jobs/|domain/|ports\\.ts$)'),
     only('chat-imports-commands-ports-domain', '^src/chat/', '^src/(chat/|commands/|domain/|ports\\.ts$)'),

@@ -1,68 +1,26 @@
-/** Owns the configuration: its shape, its defaults, and what is wrong with a file, told all at once. */
-import type { ClusterSpec, SshLogin } from './domain/cluster.ts';
-import type { RoleHolders } from './domain/permission.ts';
+/** Owns the reading of a configuration: from what a file held to a Config, or to all that is wrong with it, told at once. */
+import { buildConfig } from './config/build.ts';
+import { describeIssue, referenceProblems, type ConfigProblem } from './config/problems.ts';
+import { configSchema } from './config/schema.ts';
+import type { Config } from './config/types.ts';
+import type { CronCalendar } from './ports.ts';
 
-/** A secret, by reference: the value is read when used and never kept in the configuration. */
-export type SecretRef = { readonly env: string } | { readonly file: string };
+export type * from './config/types.ts';
+export type { ConfigProblem };
 
-export interface SlackConfig {
-  readonly mode: 'socket' | 'http';
-  /** The slash command, e.g. `/etcd`. */
-  readonly command: string;
-  readonly channels: { readonly results: string; readonly alerts: string };
-  readonly botToken: SecretRef;
-  /** Socket Mode only. */
-  readonly appToken: SecretRef | undefined;
-  /** HTTP mode only. */
-  readonly signingSecret: SecretRef | undefined;
-  /** HTTP mode only; default 3000. */
-  readonly port: number;
-  /** Another Web API than Slack's own: the local workspace. */
-  readonly apiUrl: string | undefined;
+export type ParsedConfig =
+  { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+
+/** Reads what a YAML file held. Never throws; every problem is told at once. */
+export function parseConfig(raw: unknown, calendar: CronCalendar): ParsedConfig {
+  const parsed = configSchema(calendar).safeParse(raw);
+  const shape = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describeIssue(issue, raw));
+  const problems = [...shape, ...referenceProblems(raw)];
+  if (!parsed.success || problems.length > 0) return { ok: false, problems };
+  return { ok: true, config: buildConfig(parsed.data) };
 }
 
-export interface RedisConfig {
-  /** `redis://`, `rediss://` or `unix:///path`. */
-  readonly url: string;
-  readonly password: SecretRef | undefined;
-  /** Prefix of every key; default `keyturn`. */
-  readonly prefix: string;
-}
-
-export interface S3StoreConfig {
-  readonly name: string;
-  readonly type: 's3';
-  /** Undefined: AWS's own for the region. */
-  readonly endpoint: string | undefined;
-  readonly region: string;
-  readonly bucket: string;
-  /** Without leading or trailing slash; may be empty. */
-  readonly prefix: string;
-  readonly forcePathStyle: boolean;
-  /** `http://` endpoints are refused unless this is true. */
-  readonly allowPlainHttp: boolean;
-  /** PEM bundle for the endpoint's certificate. */
-  readonly caFile: string | undefined;
-  /** Undefined: the SDK's default chain (environment, profile, role). */
-  readonly credentials: { readonly accessKeyId: SecretRef; readonly secretAccessKey: SecretRef } | undefined;
-}
-
-export interface FolderStoreConfig {
-  readonly name: string;
-  readonly type: 'folder';
-  readonly path: string;
-}
-
-export type StoreConfig = S3StoreConfig | FolderStoreConfig;
-
-export interface Config {
-  readonly slack: SlackConfig;
-  readonly redis: RedisConfig;
-  readonly stores: readonly StoreConfig[];
-  readonly bastions: readonly { readonly name: string; readonly address: string; readonly ssh: SshLogin }[];
-  readonly people: RoleHolders;
-  readonly clusters: readonly ClusterSpec[];
-  /** Where running jobs live: in a process of their own, so that Slack is acked at once. */
-  readonly worker: { readonly concurrency: number };
-  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
+/** One line a problem, as `keyturn check` prints it. */
+export function renderProblem({ path, value, expected }: ConfigProblem): string {
+  return `${path === '' ? '(the file)' : path}: found ${value}; expected ${expected}`;
 }

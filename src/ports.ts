@@ -173,7 +173,10 @@ export interface EtcdClient {
 // ── Queue, lease, memory ─────────────────────────────────────────────────────────────────────────────────────────────
 
 export interface JobContext {
-  /** 1 for the first attempt; attempts that died with their process count. */
+  /**
+   * 1 for the first attempt; attempts that died with their process count. Above `attempts` when the last one died: the
+   * handler then only reports the failure, and answers 'done'.
+   */
   readonly attempt: number;
   readonly attempts: number;
   /** Aborted when the process is to stop or the job's lock is lost. */
@@ -184,7 +187,10 @@ export interface JobContext {
   remember(value: string): Promise<void>;
 }
 
-/** What a handler answers: done, or try again later. A thrown error counts as 'again' until attempts run out. */
+/**
+ * What a handler answers: done, or try again later. A thrown error counts as 'again' (with backoff) until attempts run
+ * out; thrown because the worker was told to stop it costs no attempt, and another takes the job up at once.
+ */
 export type JobHandler = (job: Job, context: JobContext) => Promise<JobResult>;
 export type JobResult =
   | { readonly kind: 'done' }
@@ -218,7 +224,7 @@ export interface TickMemory {
 
 export interface Operation {
   readonly id: string;
-  readonly kind: 'backup';
+  readonly kind: 'backup' | 'sweep';
   readonly cluster: string;
   readonly startedAt: string;
 }
@@ -262,6 +268,7 @@ export interface SentMessages {
   /** Compare-and-set; false when the stored version is not `expectedVersion` (0: none). */
   changeState(key: string, state: unknown, expectedVersion: number): Promise<boolean>;
   markPosting(key: string, since: Date): Promise<void>;
+  /** Also ends `postingSince`. */
   markSent(key: string, sent: NonNullable<MessageRecord['sent']>): Promise<void>;
 }
 
@@ -269,7 +276,10 @@ export interface SentMessages {
 export interface Outbox {
   /** Asks for the newest state of `key` to be delivered; asking twice before it happened is one delivery. */
   enqueue(key: string): Promise<void>;
-  /** `pause`: nothing is delivered for `ms`, then this message again, first. One delivery at a time among all replicas. */
+  /**
+   * `pauseMs`: nothing is delivered for so long, then this message again, first. A handler that throws is called again
+   * for this key with backoff, while others go on. One delivery at a time among all replicas.
+   */
   deliver(handler: (key: string) => Promise<'delivered' | { readonly pauseMs: number }>): Promise<Worker>;
   close(): Promise<void>;
 }

@@ -38,6 +38,8 @@ export type KeyturnEvent =
       readonly type: 'backup.stored';
       readonly record: SnapshotRecord;
       readonly copies: readonly StoreOutcome[];
+      /** Why the snapshot was not streamed, when it was not. */
+      readonly fallbackReason?: string | undefined;
       readonly nextRunAt: string | undefined;
     })
   | (Base & {

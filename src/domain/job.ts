@@ -38,3 +38,16 @@ export function scheduledBackupId(cluster: string, dueAt: Date): string {
 export function requestedBackupId(cluster: string, askedAt: Date, nonce: string): string {
   return `backup-${cluster}-${askedAt.toISOString().replace(/[-:.]/g, '')}-${nonce}`;
 }
+
+/** One retry of a failed backup has one id, however often it is asked for; a retry of a retry counts on. */
+export function retriedBackupId(failed: string): string {
+  const [, first = failed, n = '0'] = /^(.*)-r(\d+)$/.exec(failed) ?? [];
+  return `${first}-r${Number(n) + 1}`;
+}
+
+/** The failed backup that this one tries again; undefined when it is no retry. */
+export function retriedFrom(operation: string): string | undefined {
+  const [, first, n] = /^(.*)-r(\d+)$/.exec(operation) ?? [];
+  if (first === undefined) return undefined;
+  return n === '1' ? first : `${first}-r${Number(n) - 1}`;
+}

@@ -67,3 +67,160 @@ export const MANIFEST_SUFFIX = '.manifest.json';
 export function manifestKey(cluster: string, id: string): string {
   return `${clusterPrefix(cluster)}${id}${MANIFEST_SUFFIX}`;
 }
+
+/** Keyturn's own objects of this cluster; whatever else lies beside them is somebody else's. */
+export function isOwnObject(cluster: string, key: string): boolean {
+  const prefix = clusterPrefix(cluster);
+  return key.startsWith(prefix) && /^\d{8}T\d{6}Z-\d+\.db$/.test(key.slice(prefix.length));
+}
+
+/** The manifest that makes this object a snapshot. */
+export function manifestKeyOf(objectKey: string): string {
+  return objectKey.replace(/\.db$/, MANIFEST_SUFFIX);
+}
+
+/** Only verified snapshots count against the RPO: etcd's own hash fitted what was read. */
+export function isVerified(record: SnapshotRecord): boolean {
+  return record.checks.includes('sha256-trailer');
+}
+
+/** A manifest larger than this, in bytes, is none: it is not read. */
+export const MAX_MANIFEST_SIZE = 64 * 1024;
+
+/** `problem` says what is wrong in one line, for people. */
+export type ParsedManifest =
+  { readonly ok: true; readonly record: SnapshotRecord } | { readonly ok: false; readonly problem: string };
+
+/** The manifest's text, as it is stored. */
+export function serialiseManifest(record: SnapshotRecord): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/**
+ * The record that `text` holds, or what is wrong with it. Anybody who may write to the store may have written `text`:
+ * nothing in it is taken on trust, fields that are unknown are refused, and `object.key` stays within the cluster.
+ */
+export function parseManifest(text: string): ParsedManifest {
+  if (text.length > MAX_MANIFEST_SIZE) return { ok: false, problem: `longer than ${MAX_MANIFEST_SIZE} characters` };
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { ok: false, problem: 'not JSON' };
+  }
+  const format = isObject(value) ? value['format'] : undefined;
+  if (format !== MANIFEST_FORMAT) {
+    return { ok: false, problem: `format ${printable(format)}, and this Keyturn reads format ${MANIFEST_FORMAT}` };
+  }
+  const problem = misfit(value, manifestShape, 'manifest');
+  if (problem !== undefined) return { ok: false, problem };
+  const record = value as SnapshotRecord; // every field was just looked at
+  return isObjectOf(record)
+    ? { ok: true, record }
+    : { ok: false, problem: 'manifest.object.key: expected a name within the cluster' };
+}
+
+/** Says what was expected when a value is not it. */
+type Check = (value: unknown) => string | undefined;
+interface Shape {
+  readonly [field: string]: Check | Shape;
+}
+
+const text = (pattern: RegExp, expected: string): Check => {
+  return (value) => (typeof value === 'string' && pattern.test(value) ? undefined : expected);
+};
+// Names go into messages and paths: one line, no control characters.
+const name = text(/^[^\p{Cc}\p{Cs}\u2028\u2029]{1,256}$/u, 'a line of 1 to 256 characters');
+const uint64: Check = (value) =>
+  typeof value === 'string' && /^(0|[1-9]\d{0,19})$/.test(value) && BigInt(value) < 2n ** 64n
+    ? undefined
+    : 'an unsigned 64-bit number as a decimal string';
+const count: Check = (value) =>
+  Number.isSafeInteger(value) && Number(value) >= 0 ? undefined : 'a whole number from 0';
+const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'true or false');
+const sha256 = text(/^[0-9a-f]{64}$/, 'a SHA-256 in small hexadecimal digits');
+const time: Check = (value) => {
+  const at = typeof value === 'string' ? new Date(value) : undefined;
+  return at && !Number.isNaN(at.getTime()) && at.toISOString() === value
+    ? undefined
+    : 'a time like 2026-11-21T06:00:00.000Z';
+};
+const oneOf = (...values: readonly unknown[]): Check => {
+  return (value) => (values.includes(value) ? undefined : `one of ${values.join(', ')}`);
+};
+const listOf = (check: Check): Check => {
+  return (value) =>
+    Array.isArray(value) && value.length <= 100 && value.every((entry) => check(entry) === undefined)
+      ? undefined
+      : `a list, each ${check(undefined) ?? ''}`;
+};
+
+const triggerShapes: Readonly<Record<Trigger['kind'], Shape>> = {
+  schedule: { kind: oneOf('schedule'), dueAt: time, caughtUp: flag },
+  person: { kind: oneOf('person'), user: name },
+};
+const trigger: Check = (value) => {
+  const kind = isObject(value) ? value['kind'] : undefined;
+  if (kind !== 'schedule' && kind !== 'person') return 'a trigger of kind schedule or person';
+  const problem = misfit(value, triggerShapes[kind], kind);
+  return problem === undefined ? undefined : `a whole trigger (${problem})`;
+};
+
+const manifestShape: Readonly<Record<keyof SnapshotRecord, Check | Shape>> = {
+  format: oneOf(MANIFEST_FORMAT),
+  id: text(/^\d{8}T\d{6}Z-\d{1,16}$/, 'an id like 20261121T060000Z-17'),
+  cluster: text(/^(?!\.)[^/\\\p{Cc}\p{Cs}]{1,200}$/u, "a cluster's name"),
+  clusterId: uint64,
+  member: { id: uint64, name, node: name, isLeader: flag },
+  etcdVersion: name,
+  keyturnVersion: name,
+  revisionBefore: uint64,
+  revisionAfter: uint64,
+  keys: uint64,
+  object: { key: name, size: count, sha256 },
+  size: count,
+  sha256,
+  source: oneOf('stream', 'etcdctl'),
+  takenAt: time,
+  durationMs: count,
+  operation: name,
+  trigger,
+  checks: listOf(oneOf('sha256-trailer', 'size', 'bolt-magic', 'read-back')),
+};
+
+/** The first difference between a value and its shape; undefined when there is none. */
+function misfit(value: unknown, shape: Shape, path: string): string | undefined {
+  if (!isObject(value)) return `${path}: expected an object`;
+  const unknown = Object.keys(value).find((field) => !Object.hasOwn(shape, field));
+  if (unknown !== undefined) return `${path}: unknown field ${printable(unknown)}`;
+  for (const [field, expected] of Object.entries(shape)) {
+    const at = `${path}.${field}`;
+    const found = Object.hasOwn(value, field) ? value[field] : undefined;
+    if (typeof expected === 'object') {
+      const problem = misfit(found, expected, at);
+      if (problem !== undefined) return problem;
+      continue;
+    }
+    const wanted = expected(found);
+    if (wanted !== undefined) return `${at}: expected ${wanted}`;
+  }
+  return undefined;
+}
+
+/** A plain name right under the cluster's prefix, and not that of a manifest: a manifest can't claim someone else's bytes. */
+function isObjectOf({ cluster, object }: SnapshotRecord): boolean {
+  const prefix = clusterPrefix(cluster);
+  const rest = object.key.startsWith(prefix) ? object.key.slice(prefix.length) : '';
+  return /^[^./\\][^/\\]*$/.test(rest) && !rest.endsWith(MANIFEST_SUFFIX);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Foreign values in our messages: short, one line, quoted. */
+function printable(value: unknown): string {
+  const shown =
+    typeof value === 'string' || typeof value === 'number' ? JSON.stringify(value).slice(0, 40) : typeof value;
+  return shown.replace(/[^\x20-\x7e]/g, '?');
+}

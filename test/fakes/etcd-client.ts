@@ -56,7 +56,10 @@ export function* snapshotBlobs(size: number): Generator<Uint8Array> {
   const hash = createHash('sha256');
   for (let at = 0; at < body; at += BLOB) {
     const blob = Buffer.alloc(Math.min(BLOB, body - at), (at / BLOB) % 251);
-    if (at === 0) blob.writeUInt32LE(0xed0cdaed, 16);
+    if (at === 0) {
+      blob.writeUInt32LE(0xed0cdaed, 16);
+      blob.writeUInt32LE(2, 20);
+    }
     hash.update(blob);
     yield blob;
   }

@@ -26,6 +26,17 @@ export interface LocalEnv {
   readonly clusters: readonly LocalClusterEnv[];
   /** Good on every machine. */
   readonly ssh: { readonly user: string; readonly keyFile: string };
+  readonly redis: { readonly url: string };
+  readonly s3: {
+    readonly endpoint: string;
+    readonly accessKey: string;
+    readonly secretKey: string;
+    readonly bucket: string;
+  };
+  /** Where test/support/control.ts asks for power, network and services. */
+  readonly controlSocket: string;
+  /** A Chromium for playwright-core. */
+  readonly chromium: string;
 }
 
 /** Reads the JSON file that KEYTURN_TEST_ENV names; tests that need it run in the network of these machines. */
@@ -56,7 +67,7 @@ export function clusterOf(env: LocalEnv, cluster: LocalClusterEnv, ssh: Partial<
 }
 
 /** Runs `argv` as root on the node; throws with what it printed when it fails. */
-export function asRootOn(node: LocalNodeEnv, argv: readonly string[], input = ''): Promise<string> {
+export function asRootOn(node: LocalNodeEnv, argv: readonly string[], input: string | Uint8Array = ''): Promise<string> {
   const [program = '', ...args] = [...node.inside, ...argv];
   return new Promise((resolve, reject) => {
     const child = execFile(program, args, { timeout: 60_000, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {

@@ -76,6 +76,9 @@ program
   .action(async ({ dir }: { dir: string }) => {
     const starter = JSON.parse(await readFile(join(dir, 'starter'), 'utf8')) as ProcessId;
     if (await isAlive(starter)) process.kill(starter.pid, 'SIGTERM');
+    for (let waited = 0; waited < 15_000 && (await isAlive(starter)); waited += 50) {
+      await new Promise((done) => setTimeout(done, 50));
+    }
   });
 
 function describe(nodes: LocalNodes): Description {

@@ -8,7 +8,6 @@ import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { execa } from 'execa';
 import { cloneDir, systemPath } from '../parts/host.ts';
 import { LocalPartsError } from '../parts/problem.ts';
 import { isAlive, processOf, type ProcessId } from './processes.ts';
@@ -166,12 +165,4 @@ function inUse(dir: string): LocalPartsError {
 function split(line: string): [string, string] {
   const at = line.indexOf(' ');
   return at < 0 ? [line, ''] : [line.slice(0, at), line.slice(at + 1)];
-}
-
-/** Runs a program to its end; for set-up steps whose failure is an error. */
-export async function runChecked(argv: readonly [string, ...string[]]): Promise<string> {
-  const [program, ...args] = argv;
-  return (
-    await execa(program, args, { env: { PATH: systemPath, LC_ALL: 'C.UTF-8' }, stdin: 'ignore', extendEnv: false })
-  ).stdout;
 }

@@ -1,7 +1,7 @@
 /** Owns the local control-plane nodes as others use them: clusters of real machines, started with one call and gone with another. */
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { join } from 'node:path';
-import { cloneDir, defaultCacheDir } from '../parts/host.ts';
+import { checkHost, cloneDir, defaultCacheDir } from '../parts/host.ts';
 import { LocalPartsError, lastLines } from '../parts/problem.ts';
 import { loaderOf, programOf, type Loader } from '../parts/programs.ts';
 import { ensureRootfs } from '../parts/rootfs.ts';
@@ -113,7 +113,7 @@ export interface LocalNodes {
   };
   /** The argv that runs `argv` in the hub's network, with the caller's files. */
   inHub(argv: readonly string[]): [string, ...string[]];
-  /** Starts a program in the hub's network. It is yours to end. */
+  /** Starts a program in the hub's network. It is yours to end; it is killed when this process dies without doing so. */
   execInHub(
     argv: readonly string[],
     options?: { readonly env?: NodeJS.ProcessEnv; readonly stdio?: StdioOptions; readonly cwd?: string },
@@ -135,6 +135,7 @@ const year = 365 * 24 * 3_600_000;
 export async function startNodes(options: NodesOptions): Promise<LocalNodes> {
   const cacheDir = options.cacheDir ?? defaultCacheDir();
   const progress = options.onProgress ?? (() => undefined);
+  await checkHost();
   const rootfs = await ensureRootfs(options.image ?? 'node', { cacheDir, onProgress: progress });
   const loader = await loaderOf(rootfs);
   const plans = planMachines(options.clusters);
@@ -351,8 +352,7 @@ function localNodes(
     hub: { address: hubAddress, netns: instance.netns, netnsFile: instance.netnsFile },
     inHub: (argv) => instance.inHub(argv),
     execInHub: (argv, options = {}) => {
-      const [program, ...args] = instance.inHub(argv);
-      return spawn(program, args, { stdio: 'inherit', ...options });
+      return spawn('setpriv', ['--pdeathsig', 'KILL', ...instance.inHub(argv)], { stdio: 'inherit', ...options });
     },
     imageProgram: (program, args) => programOf(loader, program, args),
     stop: () => instance.stop(),

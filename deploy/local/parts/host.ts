@@ -1,7 +1,7 @@
 /** Owns what the local default needs of the machine it runs on, and says in one error what is missing. */
 import { spawn, spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
-import { access, readFile } from 'node:fs/promises';
+import { access, constants as fileModes, readFile } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
@@ -37,7 +37,7 @@ const programs: Readonly<Record<string, string>> = {
 export async function findProgram(name: string): Promise<string | undefined> {
   for (const dir of systemPath.split(delimiter)) {
     const file = join(dir, name);
-    const usable = await access(file, 1).then(
+    const usable = await access(file, fileModes.X_OK).then(
       () => true,
       () => false,
     );
@@ -48,7 +48,7 @@ export async function findProgram(name: string): Promise<string | undefined> {
 
 /**
  * Throws one LocalPartsError that lists everything this machine lacks for running nodes: root, programs, overlayfs,
- * mount and network namespaces. Changes nothing.
+ * mount and network namespaces. Changes nothing, but that it may load the kernel's overlay module.
  */
 export async function checkHost(): Promise<void> {
   const missing: string[] = [];

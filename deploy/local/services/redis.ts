@@ -15,8 +15,8 @@ export interface RedisOptions {
   readonly rootfs: string;
   /** A TCP port, or a unix socket at `<dir>/redis.sock`. */
   readonly listen: { readonly port: number; readonly address?: string } | 'unix';
-  /** File of the network namespace to run in (`nsenter --net=`), e.g. `nodes.hub.netnsFile`; default the caller's. */
-  readonly netnsFile?: string;
+  /** The network namespace to run in, by name (`ip netns`) or file; default the caller's. */
+  readonly netns?: string;
   /** Sync each write to disk before it is answered; default true. Else once a second. */
   readonly durable?: boolean;
 }
@@ -120,8 +120,9 @@ async function answers(options: RedisOptions, loader: Loader): Promise<boolean> 
   return result.stdout === 'PONG';
 }
 
-function enter({ netnsFile }: RedisOptions): string[] {
-  return netnsFile === undefined ? ['env'] : ['nsenter', `--net=${netnsFile}`, '--'];
+function enter({ netns }: RedisOptions): string[] {
+  if (netns === undefined) return [];
+  return ['nsenter', `--net=${netns.includes('/') ? netns : `/run/netns/${netns}`}`, '--'];
 }
 
 function urlOf({ dir, listen }: RedisOptions): string {

@@ -1,0 +1,58 @@
+/** Owns the local parts as one: control-plane nodes, Redis and S3, all in the nodes' own network, started and gone together. */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startNodes, type LocalNodes, type NodesOptions } from './nodes/nodes.ts';
+import { defaultCacheDir } from './parts/host.ts';
+import { ensureRootfs } from './parts/rootfs.ts';
+import { startRedis, type LocalRedis } from './services/redis.ts';
+import { startS3, type LocalS3 } from './services/s3.ts';
+
+/** How the local S3 is spoken to. Its secret guards nothing: the server lives and dies with this environment. */
+export const S3_ACCESS = {
+  accessKey: 'keyturn:backup',
+  secretKey: 'local-only-s3-secret',
+  bucket: 'etcd-backup',
+} as const;
+const S3_PORT = 8080;
+
+export interface Environment {
+  readonly nodes: LocalNodes;
+  readonly redis: LocalRedis;
+  readonly s3: LocalS3;
+  /** Ends and removes everything, data too; safe twice. */
+  stop(): Promise<void>;
+}
+
+export interface EnvironmentOptions extends Pick<NodesOptions, 'clusters' | 'onProgress' | 'image'> {
+  /** Everything's files; removed at the end, and what an earlier run left is removed at the start. */
+  readonly dir: string;
+}
+
+/** Everything up and healthy, or a LocalPartsError and nothing left. */
+export async function startEnvironment(options: EnvironmentOptions): Promise<Environment> {
+  const { dir, onProgress } = options;
+  const cacheDir = defaultCacheDir();
+  const dataDir = join(dir, 'data');
+  await rm(dataDir, { recursive: true, force: true });
+  await mkdir(dataDir, { recursive: true });
+  const services = await ensureRootfs('services', { cacheDir, ...(onProgress && { onProgress }) });
+  const nodes = await startNodes({ ...options, cacheDir, instanceDir: join(dir, 'nodes') });
+  const ends: (() => Promise<void>)[] = [() => rm(dir, { recursive: true, force: true }), () => nodes.stop()];
+  const stop = async (): Promise<void> => {
+    for (const end of ends.splice(0).reverse()) await end();
+  };
+  try {
+    onProgress?.('services: starting Redis and S3');
+    const { netnsFile } = nodes.hub;
+    const starting = [
+      startRedis({ dir: join(dataDir, 'redis'), rootfs: services, listen: 'unix', netns: netnsFile, durable: false }),
+      startS3({ dir: join(dataDir, 's3'), rootfs: services, netns: netnsFile, port: S3_PORT, ...S3_ACCESS }),
+    ] as const;
+    for (const service of starting) service.then((up) => ends.push(() => up.stop())).catch(() => undefined);
+    const [redis, s3] = await Promise.all(starting);
+    return { nodes, redis, s3, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

@@ -1,0 +1,370 @@
+/** Owns the folder as a store: files appear by rename only, and no key leads out of the folder. */
+import { randomBytes } from 'node:crypto';
+import { constants, type Dirent } from 'node:fs';
+import { mkdir, open, readdir, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { KeyturnError, type ErrorCode } from '../../domain/error.ts';
+import type { Clock, OpenUpload, SnapshotStore, StoredObject, Upload } from '../../ports.ts';
+import { assertKey, compareKeys, isKey } from './keys.ts';
+
+export interface FolderStoreOptions {
+  readonly name: string;
+  /** Must exist: a folder that is missing may be a disk that is not mounted. */
+  readonly path: string;
+}
+
+const READ_SIZE = 1024 * 1024;
+// `.20261121T060000Z-17.db.1700000000000-0123456789abcdef.upload`: hidden, in the folder where the object will be.
+const TEMPORARY = /^\.(.+)\.((\d{1,15})-[0-9a-f]{16})\.upload$/;
+const UPLOAD_ID = /^\d{1,15}-[0-9a-f]{16}$/;
+
+/** A folder on a disk or a mount; files are 0600, folders 0700. */
+export function folderStore(options: FolderStoreOptions, clock: Clock): SnapshotStore {
+  const { name } = options;
+  const attempt = attempts(name, options.path);
+  const root = () => attempt('open', () => realpath(options.path));
+
+  /** The file of `key`, in a real directory of ours: a symbolic link on the way is refused. */
+  const locate = async (key: string, create: boolean): Promise<string> => {
+    assertKey(key);
+    const base = await root();
+    const path = join(base, key);
+    const directory = dirname(path);
+    if (create) await attempt(`create a folder for ${key}`, () => makeDirectories(base, directory));
+    const real = await attempt(`open the folder of ${key}`, () => realpath(directory));
+    if (real !== directory) {
+      throw new KeyturnError('store.refused', `In store ${name} a symbolic link stands in the way of ${key}.`, {
+        hint: `Replace the link under ${options.path} by a folder; Keyturn follows none.`,
+      });
+    }
+    return path;
+  };
+  const locateExisting = async (key: string): Promise<string> =>
+    locate(key, false).catch((error: unknown) => {
+      throw isMissing(error) ? notFound(name, key) : error;
+    });
+  const openToRead = async (key: string): Promise<FileHandle> => {
+    const path = await locateExisting(key);
+    const handle = await attempt(`read ${key}`, () => open(path, constants.O_RDONLY | constants.O_NOFOLLOW)).catch(
+      (error: unknown) => {
+        throw isMissing(error) ? notFound(name, key) : error;
+      },
+    );
+    if ((await handle.stat()).isFile()) return handle;
+    await handle.close();
+    throw notFound(name, key);
+  };
+  const beginUpload = async (key: string, signal: AbortSignal | undefined): Promise<Upload> => {
+    signal?.throwIfAborted();
+    const path = await locate(key, true);
+    const id = `${clock.now().getTime()}-${randomBytes(8).toString('hex')}`;
+    return attempt(`write ${key}`, () =>
+      startUpload({ key, path, temporary: temporaryPath(path, id), signal, attempt, name }),
+    );
+  };
+  const put = async (key: string, body: Uint8Array): Promise<void> => {
+    const upload = await beginUpload(key, undefined);
+    try {
+      await upload.write(body);
+      await upload.complete();
+    } catch (error) {
+      await upload.abort().catch(() => undefined); // the first error is the one to tell
+      throw error;
+    }
+  };
+  const get = async (key: string): Promise<Uint8Array> => {
+    const handle = await openToRead(key);
+    try {
+      return await attempt(`read ${key}`, () => handle.readFile());
+    } finally {
+      await handle.close();
+    }
+  };
+  const remove = async (key: string): Promise<void> => {
+    try {
+      const path = await locate(key, false);
+      await attempt(`remove ${key}`, () => unlink(path));
+      await attempt(`remove ${key}`, () => syncDirectory(dirname(path)));
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  };
+  const list = async function* (prefix: string): AsyncGenerator<StoredObject> {
+    const files = await attempt(`list ${prefix}`, async () => walk(await realpath(options.path), prefix));
+    for (const { key, path } of files.filter((file) => isKey(file.key)).sort((a, b) => compareKeys(a.key, b.key))) {
+      const found = await attempt(`look at ${key}`, () => statIfThere(path));
+      if (found) yield { key, size: found.size, modifiedAt: found.mtime };
+    }
+  };
+
+  return {
+    name,
+    kind: 'folder',
+    beginUpload,
+    put,
+    get,
+    remove,
+    list,
+    async check(signal) {
+      signal?.throwIfAborted();
+      const key = `keyturn-check-${randomBytes(8).toString('hex')}`;
+      try {
+        await put(key, Buffer.from(key));
+        const listed: string[] = [];
+        for await (const object of list(key)) listed.push(object.key);
+        if (listed[0] !== key || Buffer.from(await get(key)).toString() !== key) {
+          throw new KeyturnError('store.corrupt', `Store ${name} does not give back what was written to it.`, {
+            hint: `Look at the disk or mount behind ${options.path}.`,
+          });
+        }
+      } finally {
+        await remove(key);
+      }
+      return `folder ${options.path}, can be listed, written and deleted in`;
+    },
+    async read(key, signal) {
+      signal.throwIfAborted();
+      const handle = await openToRead(key);
+      return abortable(Readable.from(readAll(handle, key, attempt), { objectMode: false }), signal);
+    },
+    async stat(key) {
+      try {
+        const path = await locate(key, false);
+        const found = await attempt(`look at ${key}`, () => statIfThere(path));
+        return found && { key, size: found.size, modifiedAt: found.mtime };
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    },
+    async *openUploads(prefix) {
+      const files = await attempt(`list ${prefix}`, async () => walk(await realpath(options.path), prefix, TEMPORARY));
+      for (const { directoryKey, fileName } of files) {
+        const [, base, id, startedAt] = TEMPORARY.exec(fileName) ?? [];
+        const key = `${directoryKey}${base ?? ''}`;
+        if (id === undefined || !key.startsWith(prefix) || !isKey(key)) continue;
+        yield { key, id, startedAt: new Date(Number(startedAt)) };
+      }
+    },
+    async abortUpload(upload: OpenUpload) {
+      assertKey(upload.key);
+      if (!UPLOAD_ID.test(upload.id)) return;
+      try {
+        const path = await locate(upload.key, false);
+        await attempt(`abort the upload of ${upload.key}`, () => unlink(temporaryPath(path, upload.id)));
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    },
+  };
+}
+
+interface UploadParts {
+  readonly key: string;
+  readonly path: string;
+  readonly temporary: string;
+  readonly signal: AbortSignal | undefined;
+  readonly attempt: Attempt;
+  readonly name: string;
+}
+
+async function startUpload({ key, path, temporary, signal, attempt, name }: UploadParts): Promise<Upload> {
+  const handle = await open(temporary, 'wx', 0o600);
+  let size = 0;
+  let state: 'open' | 'renamed' | 'done' | 'aborted' = 'open';
+
+  const publish = async (): Promise<StoredObject> => {
+    await handle.sync();
+    const written = await handle.stat();
+    if (written.size !== size) {
+      throw new KeyturnError('store.corrupt', `Store ${name} kept ${written.size} of ${size} bytes of ${key}.`, {
+        hint: 'Look at the disk or mount behind the folder.',
+      });
+    }
+    await rename(temporary, path).catch((error: unknown) => {
+      throw codeOf(error) === 'ENOENT' ? abortedElsewhere(name, key) : error;
+    });
+    state = 'renamed';
+    await syncDirectory(dirname(path));
+    await handle.close();
+    return { key, size, modifiedAt: written.mtime };
+  };
+
+  return {
+    async write(chunk) {
+      signal?.throwIfAborted();
+      await attempt(`write ${key}`, async () => {
+        for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at)).bytesWritten;
+      });
+      size += chunk.length;
+    },
+    async complete() {
+      signal?.throwIfAborted();
+      const stored = await attempt(`complete ${key}`, publish);
+      state = 'done';
+      return stored;
+    },
+    async abort() {
+      if (state === 'done' || state === 'aborted') return;
+      // Renamed, but not known to be on disk: what the caller was told has failed must not stay.
+      const leftover = state === 'renamed' ? path : temporary;
+      await attempt(`abort the upload of ${key}`, async () => {
+        await unlink(leftover).catch((error: unknown) => {
+          if (codeOf(error) !== 'ENOENT') throw error;
+        });
+        await handle.close();
+      });
+      state = 'aborted';
+    },
+  };
+}
+
+async function* readAll(handle: FileHandle, key: string, attempt: Attempt): AsyncGenerator<Buffer> {
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await attempt(`read ${key}`, () => handle.read(Buffer.allocUnsafe(READ_SIZE)));
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Ends `stream` with the signal's own reason. */
+function abortable(stream: Readable, signal: AbortSignal): Readable {
+  const abort = () => void stream.destroy(signal.reason as Error);
+  signal.addEventListener('abort', abort, { once: true });
+  stream.once('close', () => signal.removeEventListener('abort', abort));
+  return stream;
+}
+
+interface FoundFile {
+  readonly key: string;
+  readonly path: string;
+  readonly directoryKey: string;
+  readonly fileName: string;
+}
+
+/** Plain files under `prefix`; hidden ones only when `hidden` matches their name, and then only those. Links are left out. */
+async function walk(base: string, prefix: string, hidden?: RegExp): Promise<FoundFile[]> {
+  const found: FoundFile[] = [];
+  const visit = async (directoryKey: string): Promise<void> => {
+    const entries = await readdir(join(base, directoryKey), { withFileTypes: true }).catch((error: unknown) => {
+      if (directoryKey !== '' && ['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return [] as Dirent[];
+      throw error;
+    });
+    for (const entry of entries) {
+      const key = `${directoryKey}${entry.name}`;
+      const file = { key, path: join(base, key), directoryKey, fileName: entry.name };
+      if (entry.isFile() && hidden ? hidden.test(entry.name) : entry.isFile() && key.startsWith(prefix))
+        found.push(file);
+      const below = `${key}/`;
+      const onTheWay = below.startsWith(prefix) || prefix.startsWith(below);
+      if (entry.isDirectory() && !entry.name.startsWith('.') && onTheWay) await visit(below);
+    }
+  };
+  const start = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+  if (start === '' || isKey(start.slice(0, -1))) await visit(start);
+  return found;
+}
+
+function temporaryPath(path: string, id: string): string {
+  const cut = path.lastIndexOf('/') + 1;
+  return `${path.slice(0, cut)}.${path.slice(cut)}.${id}.upload`;
+}
+
+/** Makes the directories from `base` down to `directory`, and sees to it that they outlive a power cut. */
+async function makeDirectories(base: string, directory: string): Promise<void> {
+  const first = await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let made = directory; made !== base; made = dirname(made)) await syncDirectory(dirname(made));
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function statIfThere(path: string): Promise<{ size: number; mtime: Date } | undefined> {
+  try {
+    const found = await stat(path);
+    return found.isFile() ? found : undefined;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}
+
+type Attempt = <T>(what: string, action: () => Promise<T>) => Promise<T>;
+
+/** Runs an action on the disk, and says in our words what went wrong. */
+function attempts(name: string, path: string): Attempt {
+  return async (what, action) => {
+    try {
+      return await action();
+    } catch (error) {
+      if (error instanceof KeyturnError) throw error;
+      throw describe(name, path, what, error);
+    }
+  };
+}
+
+/** What the file system's errors mean, and what to do about them. */
+const MEANINGS: readonly { errors: readonly string[]; code: ErrorCode; hint: (path: string) => string }[] = [
+  {
+    errors: ['ENOSPC', 'EDQUOT', 'EFBIG'],
+    code: 'store.full',
+    hint: (path) => `Make room on the disk of ${path}, or raise the quota.`,
+  },
+  {
+    errors: ['EACCES', 'EPERM', 'EROFS'],
+    code: 'store.credentials',
+    hint: (path) => `Let Keyturn's user read and write ${path} (owner, mode, mount options).`,
+  },
+  {
+    errors: ['ENOENT', 'ENOTDIR'],
+    code: 'store.not-found',
+    hint: (path) => `Create ${path}, or mount what belongs there.`,
+  },
+  {
+    errors: ['EIO', 'ESTALE', 'ENOTCONN', 'EHOSTDOWN', 'EHOSTUNREACH', 'ETIMEDOUT', 'ENODEV', 'ENXIO'],
+    code: 'store.unreachable',
+    hint: (path) => `Look at the disk or mount behind ${path}.`,
+  },
+];
+
+function describe(name: string, path: string, what: string, error: unknown): KeyturnError {
+  const errno = codeOf(error) ?? 'unknown error';
+  const meaning = MEANINGS.find((candidate) => candidate.errors.includes(errno));
+  return new KeyturnError(meaning?.code ?? 'store.refused', `Store ${name} could not ${what}: ${errno}.`, {
+    hint: meaning?.hint(path) ?? `Look at ${path} and at the system's log.`,
+    cause: error,
+  });
+}
+
+function notFound(name: string, key: string): KeyturnError {
+  return new KeyturnError('store.not-found', `Store ${name} has no object ${key}.`, {
+    hint: 'List the snapshots; it may have been removed meanwhile.',
+  });
+}
+
+function abortedElsewhere(name: string, key: string): KeyturnError {
+  return new KeyturnError('store.refused', `The upload of ${key} to store ${name} is gone: it was aborted.`, {
+    hint: 'Take the backup again; another Keyturn may have cleaned up after this one.',
+  });
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** True when something below the folder is missing; the folder itself must be there. */
+function isMissing(error: unknown): boolean {
+  return error instanceof KeyturnError && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(codeOf(error.cause) ?? '');
+}

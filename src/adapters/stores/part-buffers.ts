@@ -1,0 +1,95 @@
+/** Owns the memory of one upload: a few buffers, filled one after the other and sent while the next is filled. */
+
+/** A checksum that grows with the bytes of one part. */
+export interface PartSum {
+  update(bytes: Uint8Array): unknown;
+}
+
+export interface Part<Sum> {
+  /** 1 for the first. */
+  readonly number: number;
+  readonly bytes: Buffer;
+  readonly sum: Sum;
+}
+
+export interface PartBuffersOptions<Sum> {
+  /** How many buffers there are, and so how many parts can be on their way at once. */
+  readonly count: number;
+  /** Bytes of part `number`; may grow with it. */
+  readonly sizeOf: (number: number) => number;
+  /** Begins the checksum of a part; it is fed while the bytes are warm in the processor's cache. */
+  readonly startSum: () => Sum;
+  /** Sends a full part; its bytes are its own until this settles. */
+  readonly send: (part: Part<Sum>) => Promise<void>;
+}
+
+export interface PartBuffers<Sum> {
+  /** Copies `chunk`. Waits only while all buffers are on their way. Throws what the first failed `send` threw. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** What was written and fills no part yet; undefined when there is nothing. */
+  rest(): Part<Sum> | undefined;
+  /** Resolves when no part is on its way; throws what the first failed `send` threw. */
+  drained(): Promise<void>;
+}
+
+/** Memory taken is `count` times the size of a part, whatever is written. */
+export function partBuffers<Sum extends PartSum>(options: PartBuffersOptions<Sum>): PartBuffers<Sum> {
+  const { count, sizeOf, startSum, send } = options;
+  const free: Buffer[] = [];
+  const onTheWay = new Set<Promise<void>>();
+  let made = 0;
+  let number = 1;
+  let filling: { buffer: Buffer; length: number; sum: Sum } | undefined;
+  let failed: { error: unknown } | undefined;
+
+  const throwIfFailed = (): void => {
+    if (failed) throw failed.error;
+  };
+  const takeBuffer = async (): Promise<Buffer> => {
+    while (free.length === 0 && made === count) {
+      await Promise.race(onTheWay);
+      throwIfFailed();
+    }
+    const size = sizeOf(number);
+    const used = free.pop();
+    if (used?.length === size) return used;
+    if (used === undefined) made += 1;
+    return Buffer.allocUnsafeSlow(size);
+  };
+  const sendFull = (buffer: Buffer, sum: Sum): void => {
+    const sending = send({ number, bytes: buffer, sum })
+      .catch((error: unknown) => {
+        failed ??= { error };
+      })
+      .finally(() => {
+        onTheWay.delete(sending);
+        free.push(buffer);
+      });
+    onTheWay.add(sending);
+    number += 1;
+  };
+
+  return {
+    async write(chunk) {
+      throwIfFailed();
+      for (let at = 0; at < chunk.length;) {
+        filling ??= { buffer: await takeBuffer(), length: 0, sum: startSum() };
+        const { buffer, length, sum } = filling;
+        const piece = chunk.subarray(at, at + buffer.length - length);
+        buffer.set(piece, length);
+        sum.update(piece);
+        filling.length += piece.length;
+        at += piece.length;
+        if (filling.length === buffer.length) {
+          filling = undefined;
+          sendFull(buffer, sum);
+        }
+      }
+    },
+    rest: () => filling && { number, bytes: filling.buffer.subarray(0, filling.length), sum: filling.sum },
+    async drained() {
+      await Promise.all(onTheWay);
+      throwIfFailed();
+    },
+  };
+}

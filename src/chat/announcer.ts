@@ -1,0 +1,109 @@
+/** Owns the way from an event to the messages that tell it: folded into their state, then handed to the outbox. */
+import { foldBackup, foldRetried } from '../domain/backup-message.ts';
+import type { BackupMessage } from '../domain/backup-message.ts';
+import type { KeyturnEvent } from '../domain/event.ts';
+import { retriedFrom } from '../domain/job.ts';
+import type { Clock, Outbox, Publish, SentMessages } from '../ports.ts';
+import { alertKey } from './message-state.ts';
+import type { AlertMessage } from './message-state.ts';
+
+export interface AnnouncerOptions {
+  readonly sentMessages: Pick<SentMessages, 'read' | 'changeState'>;
+  readonly outbox: Pick<Outbox, 'enqueue'>;
+  readonly clock: Pick<Clock, 'now'>;
+  /** Progress of one message is told at most so often; default 2000. */
+  readonly progressEveryMs?: number;
+}
+
+/** Two writers meet now and then; so many in a row can't be chance. */
+const WRITE_ATTEMPTS = 20;
+
+/**
+ * A Publish that keeps every event in the state of its messages and asks for their delivery. Events may come twice, late
+ * and from several processes. Throws what the memory or the outbox throws; publish the event again then.
+ */
+export function announcer(options: AnnouncerOptions): Publish {
+  const tooSoon = progressThrottle(options);
+  return async (event) => {
+    if (tooSoon(event)) return;
+    await change<BackupMessage>(options, event.operation, (before) => foldBackup(before, event));
+    await announceRetry(options, event);
+    await raiseAlarm(options, event);
+  };
+}
+
+/** Progress is dropped when the last of its operation is too fresh: what follows says it too. */
+function progressThrottle({ clock, progressEveryMs = 2000 }: AnnouncerOptions): (event: KeyturnEvent) => boolean {
+  const lastTold = new Map<string, number>();
+  return (event) => {
+    switch (event.type) {
+      case 'backup.stored':
+      case 'backup.failed':
+        lastTold.delete(event.operation);
+        return false;
+      case 'backup.started':
+        lastTold.set(event.operation, clock.now().getTime());
+        return false;
+      case 'backup.progress': {
+        const now = clock.now().getTime();
+        if (now - (lastTold.get(event.operation) ?? -Infinity) < progressEveryMs) return true;
+        lastTold.set(event.operation, now);
+        return false;
+      }
+      case 'backup.queued':
+      case 'backup.retrying':
+        return false;
+    }
+  };
+}
+
+/** The failed backup's message says who asked for it again, and loses its button. */
+async function announceRetry(options: AnnouncerOptions, event: KeyturnEvent): Promise<void> {
+  if (event.type !== 'backup.queued' || event.trigger.kind !== 'person') return;
+  const failed = retriedFrom(event.operation);
+  if (failed === undefined) return;
+  const { user } = event.trigger;
+  await change<BackupMessage>(options, failed, (before) => before && foldRetried(before, user, event.at));
+  await change<AlertMessage>(
+    options,
+    alertKey(failed),
+    (before) => before && sameOr(before, { ...before, backup: foldRetried(before.backup, user, event.at) }),
+  );
+}
+
+/** A failure gets a new message of its own in the alerts channel: an edit would ring nobody's bell. */
+async function raiseAlarm(options: AnnouncerOptions, event: KeyturnEvent): Promise<void> {
+  if (event.type !== 'backup.failed') return;
+  const backup = (await options.sentMessages.read(event.operation))?.state as BackupMessage | undefined;
+  if (backup?.phase.kind !== 'failed') return;
+  await change<AlertMessage>(
+    options,
+    alertKey(event.operation),
+    (before) => before ?? { kind: 'backup-alert', backup },
+  );
+}
+
+function sameOr(before: AlertMessage, after: AlertMessage): AlertMessage {
+  return before.backup === after.backup ? before : after;
+}
+
+/** Compare-and-set until it holds; asks for delivery whenever Slack does not have the newest version. */
+async function change<State>(
+  { sentMessages, outbox }: AnnouncerOptions,
+  key: string,
+  fold: (before: State | undefined) => State | undefined,
+): Promise<void> {
+  for (let attempt = 1; attempt <= WRITE_ATTEMPTS; attempt += 1) {
+    const record = await sentMessages.read(key);
+    const before = record?.state as State | undefined;
+    const after = fold(before);
+    if (after === undefined) return;
+    const unchanged = after === before;
+    if (unchanged && record?.sent?.version === record?.version) return;
+    if (unchanged || (await sentMessages.changeState(key, after, record?.version ?? 0))) {
+      await outbox.enqueue(key);
+      return;
+    }
+  }
+  throw new Error(`The state of message ${key} changed under ${WRITE_ATTEMPTS} attempts to write it`);
+}

@@ -1,0 +1,46 @@
+/** Owns the short answers: help, what was done with a request for a backup, and errors. Pure. */
+import type { BackupAnswer } from '../../commands/request-backup.ts';
+import type { HelpReport } from '../../commands/show-help.ts';
+import type { Problem } from '../../domain/error.ts';
+import { bold, code, context, join, lines, mrk, mention, message, plain, section } from '../blocks.ts';
+import type { MessageView, Mrkdwn } from '../blocks.ts';
+import { runningPhrase } from './running.ts';
+
+export function helpView(report: HelpReport): MessageView {
+  const entries = report.entries.map(({ usage, summary, allowed, role }) => {
+    const lock = allowed ? mrk`` : mrk` · 🔒 for those who “${plain(role)}”`;
+    return mrk`${code(usage)} – ${plain(summary)}${lock}`;
+  });
+  const title = mrk`*Keyturn keeps etcd recoverable.* This is what you can type:`;
+  const names = report.clusters.map((c) => code(c));
+  return message(join([title, ...entries], '\n'), [
+    section(title),
+    ...lines(entries),
+    ...(names.length === 0 ? [] : [context(mrk`Clusters: ${join(names, ', ')}`)]),
+  ]);
+}
+
+/** What the one who asked is told at once; the backup's own message follows in the channel. */
+export function backupAnswerView(answer: BackupAnswer): MessageView {
+  const line = answerLine(answer);
+  return message(line, [section(line)]);
+}
+
+function answerLine(answer: BackupAnswer): Mrkdwn {
+  switch (answer.kind) {
+    case 'queued':
+      return mrk`🕓 A backup of ${bold(answer.cluster)} is queued. Its message tells how it goes.`;
+    case 'known':
+      return mrk`ℹ️ This backup of ${bold(answer.cluster)} was asked for again already; nothing more is started.`;
+    case 'busy':
+      return mrk`✋ ${bold(answer.cluster)} is busy, so nothing new is started: ${runningPhrase(answer.running)}. Ask again when it is done.`;
+  }
+}
+
+/** `holders`: who has the right that was missing, to be asked instead. Only the one who asked sees this. */
+export function problemView(problem: Problem, holders: readonly string[] = []): MessageView {
+  const line = mrk`${problem.code === 'permission.denied' ? mrk`🔒` : mrk`⚠️`} ${plain(problem.message, 900)}`;
+  const hint = plain(problem.hint, 900);
+  const who = holders.length === 0 ? [] : [context(mrk`Who may: ${join(holders.slice(0, 20).map(mention), ', ')}`)];
+  return message(join([line, hint], '\n'), [section(join([line, hint], '\n')), ...who]);
+}

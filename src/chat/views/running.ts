@@ -1,0 +1,14 @@
+/** Owns the phrase that tells what is being done to a cluster. Pure. */
+import type { Running } from '../../commands/running.ts';
+import { date, mrk } from '../blocks.ts';
+import type { Mrkdwn } from '../blocks.ts';
+import { triggeredBy } from './backup.ts';
+
+/** `⏳ backup running since 06:00, asked by @maya`. */
+export function runningPhrase(running: Running): Mrkdwn {
+  const by = running.trigger === undefined ? mrk`` : mrk`, ${triggeredBy(running.trigger)}`;
+  const what = running.what === 'backup' ? mrk`backup` : mrk`clean-up after a failed backup`;
+  return running.kind === 'running'
+    ? mrk`⏳ ${what} running since ${date(running.since)}${by}`
+    : mrk`🕓 ${what} queued since ${date(running.since)}${by}`;
+}

@@ -1,0 +1,134 @@
+/** Owns the words people type after the slash command, and what is said when they mistype one. */
+import { distance } from 'fastest-levenshtein';
+import { KeyturnError } from '../domain/error.ts';
+import type { Action } from '../domain/permission.ts';
+
+/** What can be typed: help, completion and parsing all read this table. */
+export interface CommandWord {
+  readonly action: Action;
+  readonly argument: 'none' | 'cluster' | 'cluster?';
+  readonly summary: string;
+}
+
+export const COMMAND_WORDS: readonly CommandWord[] = [
+  { action: 'clusters', argument: 'none', summary: 'every cluster: last good backup, next run' },
+  { action: 'status', argument: 'cluster?', summary: 'live: members, leader, database, alarms, last backups' },
+  { action: 'backup', argument: 'cluster', summary: 'a backup now; its message is edited as it goes' },
+  { action: 'snapshots', argument: 'cluster', summary: 'what is stored, and where' },
+  { action: 'help', argument: 'none', summary: 'this list, and what you may do' },
+];
+
+export type Request =
+  | { readonly action: 'help' | 'clusters' }
+  | { readonly action: 'status'; readonly cluster: string | undefined }
+  | { readonly action: 'backup' | 'snapshots'; readonly cluster: string };
+
+export interface Vocabulary {
+  /** The slash command itself, e.g. `/etcd`. */
+  readonly command: string;
+  readonly clusters: readonly string[];
+}
+
+/** `/etcd status [cluster]`. */
+export function usage(word: CommandWord, command: string): string {
+  const argument = { none: '', cluster: ' <cluster>', 'cluster?': ' [cluster]' }[word.argument];
+  return `${command} ${word.action}${argument}`;
+}
+
+/**
+ * What the text after the slash command asks for; nothing typed asks for help. Clusters are known ones.
+ * Throws command.unknown, command.invalid and cluster.unknown, each with the nearest right thing to type.
+ */
+export function parseCommand(text: string, vocabulary: Vocabulary): Request {
+  const [verb, ...args] = words(text);
+  if (verb === undefined) return { action: 'help' };
+  const word = COMMAND_WORDS.find((w) => w.action === verb.toLowerCase());
+  if (word === undefined) throw unknownVerb(verb, args, vocabulary);
+  const allowed = word.argument === 'none' ? 0 : 1;
+  if (args.length > allowed) throw tooMuch(word, args.slice(allowed), vocabulary);
+  const name = args[0];
+  switch (word.action) {
+    case 'help':
+    case 'clusters':
+      return { action: word.action };
+    case 'status':
+      return { action: 'status', cluster: name === undefined ? undefined : knownCluster(name, word, vocabulary) };
+    case 'backup':
+    case 'snapshots':
+      if (name === undefined) throw noCluster(word, vocabulary);
+      return { action: word.action, cluster: knownCluster(name, word, vocabulary) };
+  }
+}
+
+/** People paste names out of messages: quotes and code marks around a word are not part of it. */
+function words(text: string): string[] {
+  return text
+    .split(/\s+/u)
+    .map((word) => word.replace(/^[`'"“”‘’<]+|[`'"“”‘’>]+$/gu, ''))
+    .filter((word) => word !== '');
+}
+
+function knownCluster(name: string, word: CommandWord, { clusters, command }: Vocabulary): string {
+  const found = clusters.find((c) => c === name) ?? clusters.find((c) => c.toLowerCase() === name.toLowerCase());
+  if (found !== undefined) return found;
+  const near = nearest(name, clusters);
+  throw new KeyturnError('cluster.unknown', `There is no cluster "${short(name)}".`, {
+    hint:
+      near === undefined
+        ? `Use one of: ${some(clusters)}.`
+        : `Did you mean "${near}"? Then type: ${command} ${word.action} ${near}`,
+  });
+}
+
+function unknownVerb(verb: string, args: readonly string[], { command, clusters }: Vocabulary): KeyturnError {
+  const verbs = COMMAND_WORDS.map((w) => w.action);
+  const near = nearest(verb, verbs);
+  const cluster = clusters.find((c) => c === verb);
+  const rest = args.length > 0 ? ` ${short(args.join(' '))}` : '';
+  let hint = `Type one of: ${verbs.map((v) => `${command} ${v}`).join(', ')}.`;
+  if (near !== undefined) hint = `Did you mean: ${command} ${near}${rest}`;
+  else if (cluster !== undefined) hint = `The command comes first: ${command} status ${cluster}`;
+  return new KeyturnError('command.unknown', `There is no command "${short(verb)}".`, { hint });
+}
+
+function noCluster(word: CommandWord, { command, clusters }: Vocabulary): KeyturnError {
+  return new KeyturnError('command.invalid', `"${word.action}" needs the name of a cluster.`, {
+    hint: `Type: ${usage(word, command)}. The clusters are: ${some(clusters)}.`,
+  });
+}
+
+function tooMuch(word: CommandWord, extra: readonly string[], { command }: Vocabulary): KeyturnError {
+  return new KeyturnError('command.invalid', `"${short(extra.join(' '))}" is too much for "${word.action}".`, {
+    hint: `Type: ${usage(word, command)}`,
+  });
+}
+
+/** The likeliest word meant: a near miss, or the only one that begins so. */
+function nearest(typed: string, known: readonly string[]): string | undefined {
+  const lower = typed.toLowerCase();
+  const scored = known.map((name) => ({ name, misses: misses(lower, name.toLowerCase()) }));
+  const best = scored.reduce<(typeof scored)[number] | undefined>(
+    (least, one) => (least === undefined || one.misses < least.misses ? one : least),
+    undefined,
+  );
+  if (best !== undefined && best.misses <= Math.max(1, Math.min(3, Math.floor(best.name.length / 3)))) return best.name;
+  const starting = lower.length >= 2 ? known.filter((k) => k.toLowerCase().startsWith(lower)) : [];
+  return starting.length === 1 ? starting[0] : undefined;
+}
+
+/** Letters typed wrong. Two neighbours swapped are half a miss: of all slips fingers make, it is the likeliest. */
+function misses(typed: string, name: string): number {
+  const at = name.split('').findIndex((char, i) => char !== typed[i]);
+  const swapped = typed.slice(0, at) + typed.slice(at + 1, at + 2) + typed.slice(at, at + 1) + typed.slice(at + 2);
+  return at >= 0 && swapped === name ? 0.5 : distance(typed, name);
+}
+
+function some(names: readonly string[]): string {
+  const shown = names.slice(0, 8);
+  const more = names.length - shown.length;
+  return shown.join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+function short(typed: string): string {
+  return typed.length <= 60 ? typed : `${typed.slice(0, 59).replace(/[\ud800-\udbff]$/, '')}…`;
+}

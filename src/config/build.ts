@@ -1,0 +1,93 @@
+/** Owns the way from what a file says to what the program uses: defaults filled in, references resolved. */
+import type { z } from 'zod';
+import type { BackupPolicy, NodeSpec, SshLogin } from '../domain/cluster.ts';
+import { mergeLogin } from './login.ts';
+import type { RawBackup, RawConfig, RawSsh, storeSchema } from './schema.ts';
+import type { Config, StoreConfig } from './types.ts';
+
+/** What the file says, with every default filled in. */
+export function buildConfig(raw: RawConfig): Config {
+  const { slack, redis, people, worker, log } = raw;
+  return {
+    slack: {
+      mode: slack.mode,
+      command: slack.command,
+      channels: { results: slack.channels.results, alerts: slack.channels.alerts ?? slack.channels.results },
+      oncall: slack.oncall,
+      botToken: slack.botToken,
+      appToken: slack.mode === 'socket' ? slack.appToken : undefined,
+      signingSecret: slack.mode === 'http' ? slack.signingSecret : undefined,
+      port: slack.port,
+      apiUrl: slack.apiUrl,
+    },
+    redis: { url: redis.url, password: redis.password, prefix: redis.prefix },
+    stores: Object.entries(raw.stores).map(([key, store]) => toStore(key, store)),
+    bastions: Object.entries(raw.bastions).map(([key, bastion]) => ({
+      name: key,
+      address: bastion.address,
+      // A jump host is reached straight, whatever the nodes' default says.
+      ssh: toLogin([raw.defaults.ssh, bastion.ssh, { via: undefined }]),
+    })),
+    people,
+    clusters: raw.clusters.map((cluster) => ({
+      name: cluster.name,
+      nodes: cluster.nodes.map((node) => toNode(node, [raw.defaults.ssh, cluster.ssh, node.ssh])),
+      backup: toBackup({ ...raw.defaults.backup, ...cluster.backup }, Object.keys(raw.stores)),
+    })),
+    worker,
+    log,
+  };
+}
+
+function toStore(name: string, raw: z.infer<typeof storeSchema>): StoreConfig {
+  if (raw.type === 'folder') return { name, type: 'folder', path: raw.path };
+  const { accessKeyId, secretAccessKey, ...rest } = raw;
+  return {
+    ...rest,
+    name,
+    endpoint: raw.endpoint,
+    caFile: raw.caFile,
+    credentials:
+      accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey },
+  };
+}
+
+function toNode(raw: { name: string; address: string }, layers: readonly RawSsh[]): NodeSpec {
+  const ssh = toLogin(layers);
+  const sudo = layers.map((layer) => layer.sudo).findLast((value) => value !== undefined) ?? ssh.user !== 'root';
+  return { name: raw.name, address: raw.address, ssh, become: sudo ? 'sudo' : 'none' };
+}
+
+function toLogin(layers: readonly RawSsh[]): SshLogin {
+  const merged = mergeLogin(layers) as RawSsh;
+  return {
+    user: merged.user ?? '',
+    port: merged.port ?? 22,
+    hostKeys: [merged.hostKey ?? []].flat(),
+    auth: toAuth(merged),
+    ...(merged.via === undefined ? {} : { via: merged.via }),
+  };
+}
+
+function toAuth(raw: RawSsh): SshLogin['auth'] {
+  if (raw.passwordFile !== undefined) return { kind: 'password', passwordFile: raw.passwordFile };
+  if (raw.agent !== undefined) return { kind: 'agent', socket: raw.agent };
+  return {
+    kind: 'key',
+    keyFile: raw.keyFile ?? '',
+    ...(raw.passphraseFile === undefined ? {} : { passphraseFile: raw.passphraseFile }),
+  };
+}
+
+function toBackup(raw: RawBackup, allStores: readonly string[]): BackupPolicy {
+  return {
+    schedule: raw.schedule,
+    timezone: raw.timezone ?? 'UTC',
+    stores: raw.stores ?? allStores,
+    rpoMs: raw.rpo,
+    timeoutMs: raw.timeout ?? 3_600_000,
+    stallTimeoutMs: raw.stallTimeout ?? 60_000,
+    rateLimit: raw.rateLimit,
+    attempts: raw.attempts ?? 3,
+  };
+}

@@ -1,0 +1,161 @@
+/** Owns how a problem of the configuration is told, and the problems that only several fields together have. */
+import { closest } from 'fastest-levenshtein';
+import type { z } from 'zod';
+import { AUTH_KEYS, mergeLogin } from './login.ts';
+
+/** One thing that is wrong: where, what stands there, what was expected. */
+export interface ConfigProblem {
+  /** `clusters[0].nodes[1].ssh.user`. */
+  readonly path: string;
+  /** As JSON, shortened; `(hidden)` where a secret might stand, `(missing)` where nothing does. */
+  readonly value: string;
+  readonly expected: string;
+}
+
+type Path = readonly PropertyKey[];
+
+/** One problem, or one for each unknown key, of what zod found. */
+export function describeIssue(issue: z.core.$ZodIssue, raw: unknown): ConfigProblem[] {
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => problem([...issue.path, key], raw, unknownKey(key, issue.path)));
+  return [problem(issue.path, raw, issue.message)];
+}
+
+/** Keys that the file may hold anywhere: enough to guess what a mistyped one was meant to be. */
+const KNOWN_KEYS = [
+  ...['slack', 'redis', 'stores', 'bastions', 'people', 'defaults', 'clusters', 'worker', 'log'],
+  ...['mode', 'command', 'channels', 'oncall', 'botToken', 'appToken', 'signingSecret', 'apiUrl', 'url', 'password'],
+  ...['prefix', 'type', 'endpoint', 'region', 'bucket', 'forcePathStyle', 'allowPlainHttp', 'caFile', 'accessKeyId'],
+  ...['secretAccessKey', 'path', 'address', 'ssh', 'user', 'port', 'hostKey', 'keyFile', 'passphraseFile', 'agent'],
+  ...[
+    'passwordFile',
+    'via',
+    'sudo',
+    'request',
+    'approve',
+    'operate',
+    'name',
+    'nodes',
+    'backup',
+    'schedule',
+    'timezone',
+  ],
+  ...['rpo', 'timeout', 'stallTimeout', 'rateLimit', 'attempts', 'concurrency', 'level', 'results', 'alerts'],
+];
+
+function unknownKey(key: string, at: Path): string {
+  const where = at.length === 0 ? 'the top level' : renderPath(at);
+  return `no such key in ${where}; did you mean "${closest(key, KNOWN_KEYS)}"?`;
+}
+
+function problem(path: Path, raw: unknown, expected: string): ConfigProblem {
+  return { path: renderPath(path), value: renderValue(path, raw), expected };
+}
+
+function renderPath(path: Path): string {
+  return path
+    .map((part, i) => (typeof part === 'number' ? `[${part}]` : `${i > 0 ? '.' : ''}${String(part)}`))
+    .join('');
+}
+
+const MAY_BE_SECRET = /token|secret|password|passphrase|accesskey|\burl$/i;
+
+function renderValue(path: Path, raw: unknown): string {
+  const value = path.reduce<unknown>(
+    (at, part) => (at as Record<PropertyKey, unknown> | undefined | null)?.[part],
+    raw,
+  );
+  if (value === undefined) return '(missing)';
+  if (path.some((part) => MAY_BE_SECRET.test(String(part)))) return '(hidden)';
+  const json =
+    typeof value === 'object' && value !== null
+      ? Array.isArray(value)
+        ? 'a list'
+        : 'a section'
+      : JSON.stringify(value);
+  return json.length > 80 ? `${json.slice(0, 77)}…` : json;
+}
+
+/** Names that are used but not defined, or defined twice. Works on any input, so that all problems come at once. */
+export function referenceProblems(raw: unknown): ConfigProblem[] {
+  const stores = Object.keys(record(at(raw, 'stores')));
+  const bastions = Object.keys(record(at(raw, 'bastions')));
+  const clusters = list(at(raw, 'clusters'));
+  const defaults = at(at(raw, 'defaults'), 'ssh');
+  const found: ConfigProblem[] = [];
+  const storesAt = (path: Path, backup: unknown) =>
+    list(at(backup, 'stores')).forEach((store, i) => {
+      if (typeof store === 'string' && !stores.includes(store))
+        found.push(problem([...path, 'stores', i], raw, oneOf('a store', stores)));
+    });
+  const viaAt = (path: Path, ssh: unknown) => {
+    const via = at(ssh, 'via');
+    if (typeof via === 'string' && !bastions.includes(via))
+      found.push(problem([...path, 'via'], raw, oneOf('a jump host', bastions)));
+  };
+  const twiceAt = (path: Path, items: readonly unknown[]) =>
+    items.forEach((item, i) => {
+      const first = items.findIndex((other) => at(other, 'name') === at(item, 'name'));
+      if (first < i && at(item, 'name') !== undefined)
+        found.push(
+          problem([...path, i, 'name'], raw, `a name of its own; ${renderPath([...path, first])} has it already`),
+        );
+    });
+  storesAt(['defaults', 'backup'], at(at(raw, 'defaults'), 'backup'));
+  viaAt(['defaults', 'ssh'], defaults);
+  bastions.forEach((bastion) => found.push(...loginProblems(raw, ['bastions', bastion, 'ssh'], [defaults])));
+  twiceAt(['clusters'], clusters);
+  clusters.forEach((cluster, i) => {
+    storesAt(['clusters', i, 'backup'], at(cluster, 'backup'));
+    viaAt(['clusters', i, 'ssh'], at(cluster, 'ssh'));
+    twiceAt(['clusters', i, 'nodes'], list(at(cluster, 'nodes')));
+    list(at(cluster, 'nodes')).forEach((node, j) => {
+      viaAt(['clusters', i, 'nodes', j, 'ssh'], at(node, 'ssh'));
+      found.push(...loginProblems(raw, ['clusters', i, 'nodes', j, 'ssh'], [defaults, at(cluster, 'ssh')]));
+    });
+  });
+  Object.entries(record(at(raw, 'stores'))).forEach(([key, store]) => found.push(...storeProblems(raw, key, store)));
+  if (stores.length === 0 && at(raw, 'stores') !== undefined)
+    found.push(problem(['stores'], raw, 'at least one store'));
+  return found;
+}
+
+/** A node or jump host must come to exactly one way of logging in, counting what it inherits. */
+function loginProblems(raw: unknown, path: Path, inherited: readonly unknown[]): ConfigProblem[] {
+  const own = path.reduce<unknown>((value, key) => at(value, key as string | number), raw);
+  const merged = mergeLogin([...inherited, own].map(record));
+  const found: ConfigProblem[] = [];
+  if (merged['user'] === undefined)
+    found.push(problem([...path, 'user'], raw, 'the login on the node, here or in defaults.ssh'));
+  if (AUTH_KEYS.filter((key) => merged[key] !== undefined).length !== 1)
+    found.push(problem(path, raw, 'exactly one of keyFile, agent and passwordFile, here or in defaults.ssh'));
+  return found;
+}
+
+function storeProblems(raw: unknown, key: string, store: unknown): ConfigProblem[] {
+  const found: ConfigProblem[] = [];
+  const endpoint = at(store, 'endpoint');
+  if (typeof endpoint === 'string' && endpoint.startsWith('http://') && at(store, 'allowPlainHttp') !== true)
+    found.push(problem(['stores', key, 'endpoint'], raw, 'https://…, or allowPlainHttp: true beside it'));
+  if ((at(store, 'accessKeyId') === undefined) !== (at(store, 'secretAccessKey') === undefined))
+    found.push(
+      problem(['stores', key], raw, "accessKeyId and secretAccessKey together, or neither (the SDK's default chain)"),
+    );
+  return found;
+}
+
+function oneOf(what: string, names: readonly string[]): string {
+  return names.length === 0 ? `${what} that is defined; none is` : `${what} that is defined: ${names.join(', ')}`;
+}
+
+function at(value: unknown, key: string | number): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string | number, unknown>)[key] : undefined;
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}

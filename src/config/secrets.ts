@@ -1,0 +1,44 @@
+/** Owns which secrets a configuration refers to, so that all that are missing can be told at once. */
+import type { Config, SecretRef } from './types.ts';
+
+/** Which half of the bot runs; the worker needs no Slack tokens. */
+export type Role = 'all' | 'chat' | 'worker';
+
+export interface NamedSecret {
+  /** Where the configuration refers to it. */
+  readonly path: string;
+  readonly ref: SecretRef;
+}
+
+/** Every secret that this role will ask for. Files with SSH keys are read by the SSH adapter when it logs in. */
+export function secretRefs(config: Config, role: Role): NamedSecret[] {
+  const { slack, redis, stores } = config;
+  const named: { readonly path: string; readonly ref: SecretRef | undefined }[] = [
+    ...(role === 'worker' ? [] : slackSecrets(slack)),
+    { path: 'redis.password', ref: redis.password },
+    ...stores.flatMap((store) =>
+      store.type === 's3'
+        ? [
+            { path: `stores.${store.name}.accessKeyId`, ref: store.credentials?.accessKeyId },
+            { path: `stores.${store.name}.secretAccessKey`, ref: store.credentials?.secretAccessKey },
+          ]
+        : [],
+    ),
+  ];
+  return named.flatMap(({ path, ref }) => (ref === undefined ? [] : [{ path, ref }]));
+}
+
+function slackSecrets({ botToken, appToken, signingSecret }: Config['slack']) {
+  return [
+    { path: 'slack.botToken', ref: botToken },
+    { path: 'slack.appToken', ref: appToken },
+    { path: 'slack.signingSecret', ref: signingSecret },
+  ];
+}
+
+/** One line, in the form of the configuration's other problems. */
+export function renderMissingSecret({ path, ref }: NamedSecret): string {
+  return 'env' in ref
+    ? `${path}: found no environment variable ${ref.env}; expected the secret in it`
+    : `${path}: found nothing readable in ${ref.file}; expected the secret in it`;
+}

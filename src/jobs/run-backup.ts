@@ -1,0 +1,364 @@
+/**
+ * Owns one attempt of a backup: from the cluster's lease to the manifest, and what is told of it on the way.
+ * The manifest is written last, under the lease, after trailer, size and read-back were checked.
+ */
+import { KeyturnError, toProblem } from '../domain/error.ts';
+import type { BackupJob } from '../domain/job.ts';
+import { retryAfter } from '../domain/retry.ts';
+import { pickMember, type ClusterSpec, type ClusterStatus, type MemberStatus } from '../domain/cluster.ts';
+import { SnapshotCheck, type CheckedSnapshot } from '../domain/snapshot-check.ts';
+import {
+  MANIFEST_FORMAT,
+  manifestKey,
+  objectKey,
+  parseManifest,
+  serialiseManifest,
+  snapshotId,
+  type SnapshotRecord,
+} from '../domain/snapshot.ts';
+import type {
+  Clock,
+  ClusterLease,
+  CronCalendar,
+  EtcdClient,
+  EtcdSession,
+  JobContext,
+  JobQueue,
+  JobResult,
+  Lease,
+  Log,
+  Publish,
+  SnapshotCatalogue,
+  SnapshotStore,
+} from '../ports.ts';
+import { Copies, type Leftover } from './copies.ts';
+import { BUSY_WAIT_MS, clearLeftovers } from './leftovers.ts';
+
+export interface BackupDeps {
+  readonly clusters: ReadonlyMap<string, ClusterSpec>;
+  readonly stores: ReadonlyMap<string, SnapshotStore>;
+  readonly etcd: EtcdClient;
+  readonly lease: ClusterLease;
+  readonly queue: JobQueue;
+  readonly catalogue: SnapshotCatalogue;
+  readonly calendar: CronCalendar;
+  readonly publish: Publish;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Keyturn's own version, for the manifest. */
+  readonly version: string;
+}
+
+/** Progress is told at most so often. */
+const PROGRESS_EVERY_MS = 1_000;
+/** A store that is away is swept after so long. */
+const SWEEP_ATTEMPTS = 50;
+
+/** Works on one attempt. Failures are told and answered with 'again' or 'done'; it throws only when it is to stop. */
+export async function runBackup(job: BackupJob, context: JobContext, deps: BackupDeps): Promise<JobResult> {
+  const spec = deps.clusters.get(job.cluster);
+  if (spec === undefined) return fail(job, context, deps, unknownCluster(job.cluster));
+  if (context.attempt > context.attempts) return fail(job, context, deps, interrupted());
+  const startedAt = deps.clock.now().toISOString();
+  const lease = await deps.lease.acquire({ id: job.id, kind: 'backup', cluster: job.cluster, startedAt });
+  if ('heldBy' in lease) return { kind: 'later', afterMs: BUSY_WAIT_MS };
+  try {
+    const finished = await attemptOnce(job, context, deps, spec, lease);
+    await deps.publish({
+      type: 'backup.stored',
+      ...base(job, deps),
+      ...finished,
+      nextRunAt: nextRunAt(spec, deps),
+    });
+    return { kind: 'done' };
+  } catch (error) {
+    // The process is to stop: nothing failed, another worker takes the job up.
+    context.signal.throwIfAborted();
+    deps.log.warn({ err: error, operation: job.id, attempt: context.attempt }, 'backup attempt failed');
+    return await fail(job, context, deps, error);
+  } finally {
+    await lease.release();
+  }
+}
+
+type Finished = Pick<
+  Extract<Parameters<Publish>[0], { type: 'backup.stored' }>,
+  'record' | 'copies' | 'fallbackReason'
+>;
+
+async function attemptOnce(
+  job: BackupJob,
+  context: JobContext,
+  deps: BackupDeps,
+  spec: ClusterSpec,
+  lease: Lease,
+): Promise<Finished> {
+  const stores = spec.backup.stores.flatMap((name) => deps.stores.get(name) ?? []);
+  const done = await finishedEarlier(job, context, stores);
+  if (done !== undefined) return done;
+  const limit = timeLimit(deps.clock, spec.backup.timeoutMs, context.signal, lease.lost);
+  try {
+    await clearEarlier(job, context, stores, deps);
+    const session = await deps.etcd.open(spec, limit.signal);
+    try {
+      return await readAndStore({ job, context, deps, spec, lease, stores, session, signal: limit.signal });
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    // What broke because time ran out or the lease was lost is told as that.
+    throw limit.signal.aborted ? limit.signal.reason : error;
+  } finally {
+    limit.cancel();
+  }
+}
+
+interface Attempt {
+  readonly job: BackupJob;
+  readonly context: JobContext;
+  readonly deps: BackupDeps;
+  readonly spec: ClusterSpec;
+  readonly lease: Lease;
+  readonly stores: readonly SnapshotStore[];
+  readonly session: EtcdSession;
+  readonly signal: AbortSignal;
+}
+
+async function readAndStore(attempt: Attempt): Promise<Finished> {
+  const { job, context, deps, lease, stores, session, signal } = attempt;
+  const takenAt = deps.clock.now();
+  const id = snapshotId(takenAt, lease.token);
+  const status = await session.status();
+  const member = chooseMember(status, attempt.spec.name);
+  const before = await session.countKeys(member);
+  await deps.publish({ type: 'backup.started', ...base(job, deps), ...started(attempt, member) });
+
+  await context.remember(id);
+  const copies = await Copies.begin(stores, objectKey(job.cluster, id), signal);
+  try {
+    const read = await copyStream(attempt, member, copies);
+    const after = await session.countKeys(member);
+    await copies.complete(read.checked.size);
+    const record: SnapshotRecord = {
+      format: MANIFEST_FORMAT,
+      id,
+      cluster: job.cluster,
+      clusterId: String(status.clusterId),
+      member: { id: String(member.id), name: member.name, node: member.node ?? '', isLeader: member.isLeader },
+      etcdVersion: member.version,
+      keyturnVersion: deps.version,
+      revisionBefore: String(before.revision),
+      revisionAfter: String(after.revision),
+      keys: String(before.keys),
+      object: { key: copies.key, ...read.checked },
+      ...read.checked,
+      source: read.source,
+      takenAt: takenAt.toISOString(),
+      durationMs: deps.clock.now().getTime() - takenAt.getTime(),
+      operation: job.id,
+      trigger: job.trigger,
+      checks: ['sha256-trailer', 'size', 'bolt-magic', 'read-back'],
+    };
+    signal.throwIfAborted();
+    await copies.put(manifestKey(job.cluster, id), Buffer.from(serialiseManifest(record)));
+    await sweepLater(deps, job, await copies.undo(copies.failed.map((failed) => failed.store)));
+    return { record, copies: outcomes(copies, job.id), fallbackReason: read.fallbackReason };
+  } catch (error) {
+    await sweepLater(deps, job, await copies.undo(stores));
+    throw error;
+  }
+}
+
+/** Reads the member's stream once, to its end, into every copy. */
+async function copyStream(
+  { job, deps, spec, session, signal }: Attempt,
+  member: MemberStatus,
+  copies: Copies,
+): Promise<{ checked: CheckedSnapshot; source: SnapshotRecord['source']; fallbackReason: string | undefined }> {
+  const { stallTimeoutMs, rateLimit } = spec.backup;
+  const stream = await session.openSnapshot(member, { signal, stallTimeoutMs, rateLimit });
+  try {
+    const check = new SnapshotCheck();
+    let toldAt = deps.clock.now().getTime();
+    for await (const chunk of stream.chunks) {
+      check.update(chunk);
+      await copies.write(chunk);
+      const now = deps.clock.now().getTime();
+      if (now - toldAt < PROGRESS_EVERY_MS) continue;
+      toldAt = now;
+      tell(deps, { type: 'backup.progress', ...base(job, deps), bytes: check.size, expectedBytes: member.dbSize });
+    }
+    return { checked: check.finish(), source: stream.source, fallbackReason: stream.fallbackReason };
+  } finally {
+    stream.close();
+  }
+}
+
+function chooseMember(status: ClusterStatus, cluster: string): MemberStatus {
+  if (status.leader === undefined)
+    throw new KeyturnError('etcd.no-leader', `The etcd of ${cluster} has no leader${unwell(status)}.`, {
+      hint: 'Bring back enough members for quorum; look at the etcd logs of those that are down.',
+    });
+  const member = pickMember(status);
+  if (member !== undefined) return member;
+  throw new KeyturnError('etcd.no-member', `No member of ${cluster} is fit to be read${unwell(status)}.`, {
+    hint: 'A learner or a member that is down or far behind is never read; look at the members with the status command.',
+  });
+}
+
+function unwell(status: ClusterStatus): string {
+  const why = status.members.flatMap((m) => (m.problem === undefined ? [] : [`${m.name}: ${m.problem.message}`]));
+  return why.length === 0 ? '' : ` (${why.join('; ')})`;
+}
+
+function started({ job, context, stores }: Attempt, member: MemberStatus) {
+  return {
+    trigger: job.trigger,
+    origin: job.origin,
+    attempt: context.attempt,
+    attempts: context.attempts,
+    member: member.name,
+    node: member.node ?? '',
+    isLeader: member.isLeader,
+    expectedBytes: member.dbSize,
+    stores: stores.map((store) => store.name),
+  };
+}
+
+/** An earlier attempt may have died between its manifest and its report: then the backup is there already. */
+async function finishedEarlier(
+  job: BackupJob,
+  context: JobContext,
+  stores: readonly SnapshotStore[],
+): Promise<Finished | undefined> {
+  for (const id of context.remembered) {
+    const found = await Promise.all(stores.map((store) => readManifest(store, manifestKey(job.cluster, id))));
+    const record = found.find((manifest) => manifest !== undefined);
+    if (record === undefined) continue;
+    const missing = toProblem(interrupted(), job.id);
+    return {
+      record,
+      copies: stores.map((store, i) => ({ store: store.name, problem: found[i] === undefined ? missing : undefined })),
+      fallbackReason: undefined,
+    };
+  }
+  return undefined;
+}
+
+async function readManifest(store: SnapshotStore, key: string): Promise<SnapshotRecord | undefined> {
+  if ((await store.stat(key)) === undefined) return undefined;
+  const parsed = parseManifest(Buffer.from(await store.get(key)).toString());
+  return parsed.ok ? parsed.record : undefined;
+}
+
+/** A store that is away now is cleared by a sweep; it must not keep the others from getting their copy. */
+async function clearEarlier(
+  job: BackupJob,
+  context: JobContext,
+  stores: readonly SnapshotStore[],
+  deps: BackupDeps,
+): Promise<void> {
+  const keys = context.remembered.map((id) => objectKey(job.cluster, id));
+  const left: Leftover[] = [];
+  for (const store of stores) {
+    try {
+      await clearLeftovers(store, job.cluster, keys);
+    } catch (error) {
+      deps.log.warn({ err: error, operation: job.id, store: store.name }, 'leftovers could not be cleared');
+      left.push(...keys.map((key) => ({ store, key })));
+    }
+  }
+  await sweepLater(deps, job, left);
+}
+
+async function sweepLater(deps: BackupDeps, job: BackupJob, left: readonly Leftover[]): Promise<void> {
+  for (const { store, key } of left) {
+    const id = `sweep-${store.name}-${key.replaceAll(/[^A-Za-z0-9.-]/g, '-')}`;
+    await deps.queue
+      .add({ kind: 'sweep', id, cluster: job.cluster, store: store.name, keys: [key] }, { attempts: SWEEP_ATTEMPTS })
+      .catch((error: unknown) => {
+        deps.log.warn({ err: error, operation: job.id, store: store.name, key }, 'no sweep could be queued');
+      });
+  }
+}
+
+/** Tells of the failure, and says whether it is tried again. */
+async function fail(job: BackupJob, context: JobContext, deps: BackupDeps, error: unknown): Promise<JobResult> {
+  const problem = toProblem(error, job.id);
+  const { attempt, attempts } = context;
+  const afterMs = retryAfter(problem.code, attempt, attempts);
+  if (afterMs !== undefined) {
+    const retryAt = new Date(deps.clock.now().getTime() + afterMs).toISOString();
+    await deps.publish({ type: 'backup.retrying', ...base(job, deps), problem, attempt, attempts, retryAt });
+    return { kind: 'again', afterMs };
+  }
+  const spec = deps.clusters.get(job.cluster);
+  await deps.publish({
+    type: 'backup.failed',
+    ...base(job, deps),
+    trigger: job.trigger,
+    origin: job.origin,
+    problem,
+    attempts: Math.min(attempt, attempts),
+    lastGoodAt: await lastGoodAt(job.cluster, deps),
+    rpoMs: spec?.backup.rpoMs,
+    nextRunAt: spec === undefined ? undefined : nextRunAt(spec, deps),
+  });
+  return { kind: 'done' };
+}
+
+async function lastGoodAt(cluster: string, deps: BackupDeps): Promise<string | undefined> {
+  if (!deps.clusters.has(cluster)) return undefined;
+  const { snapshots } = await deps.catalogue.list(cluster);
+  return snapshots[0]?.record.takenAt;
+}
+
+function outcomes(copies: Copies, operation: string): Finished['copies'] {
+  return [
+    ...copies.stores.map((store) => ({ store: store.name, problem: undefined })),
+    ...copies.failed.map(({ store, error }) => ({ store: store.name, problem: toProblem(error, operation) })),
+  ];
+}
+
+function base(job: BackupJob, deps: BackupDeps) {
+  return { at: deps.clock.now().toISOString(), operation: job.id, cluster: job.cluster };
+}
+
+/** Progress is not worth waiting for; losing one is nothing. */
+function tell(deps: BackupDeps, event: Parameters<Publish>[0]): void {
+  deps.publish(event).catch((error: unknown) => deps.log.warn({ err: error }, 'progress could not be told'));
+}
+
+function nextRunAt({ backup }: ClusterSpec, { calendar, clock }: BackupDeps): string | undefined {
+  if (backup.schedule === undefined) return undefined;
+  return calendar.next(backup.schedule, backup.timezone, clock.now()).toISOString();
+}
+
+/** One signal for all that can end an attempt: the process stops, the lease is lost, time is up. */
+function timeLimit(clock: Clock, ms: number, ...signals: AbortSignal[]): { signal: AbortSignal; cancel: () => void } {
+  const overtime = new AbortController();
+  const cancelled = new AbortController();
+  clock.sleep(ms, cancelled.signal).then(
+    () => overtime.abort(timedOut(ms)),
+    () => undefined,
+  );
+  return { signal: AbortSignal.any([...signals, overtime.signal]), cancel: () => cancelled.abort() };
+}
+
+function timedOut(ms: number): KeyturnError {
+  return new KeyturnError('job.timeout', `The backup took longer than ${Math.round(ms / 1000)} s.`, {
+    hint: 'Look at the speed of node and store, or raise backup.timeout.',
+  });
+}
+
+function interrupted(): KeyturnError {
+  return new KeyturnError('job.interrupted', 'The worker was killed in the middle of the backup, each time.', {
+    hint: "Look at the worker's memory limit and its log, then back up again.",
+  });
+}
+
+function unknownCluster(name: string): KeyturnError {
+  return new KeyturnError('cluster.unknown', `There is no cluster ${name} in the configuration any more.`, {
+    hint: 'Look at the list of clusters.',
+  });
+}

@@ -1,0 +1,71 @@
+/** The adapters on a real Redis keep the same contracts as the fakes. */
+import { afterAll, beforeAll } from 'vitest';
+import { redisClusterLease } from '../../../src/adapters/redis/lease.ts';
+import { redisOutbox } from '../../../src/adapters/redis/outbox.ts';
+import { redisJobQueue } from '../../../src/adapters/redis/queue.ts';
+import { redisSentMessages } from '../../../src/adapters/redis/sent-messages.ts';
+import { redisTickMemory } from '../../../src/adapters/redis/tick-memory.ts';
+import { clusterLeaseContract } from '../../contracts/cluster-lease.ts';
+import { jobQueueContract } from '../../contracts/job-queue.ts';
+import { outboxContract } from '../../contracts/outbox.ts';
+import { sentMessagesContract } from '../../contracts/sent-messages.ts';
+import { tickMemoryContract } from '../../contracts/tick-memory.ts';
+import { redisBench } from './bench.ts';
+import { sharedRedisUrl, startRedis, type TestRedis } from './server.ts';
+
+let own: TestRedis | undefined;
+let url = '';
+
+beforeAll(async () => {
+  const shared = sharedRedisUrl();
+  own = shared === undefined ? await startRedis() : undefined;
+  url = shared ?? own?.url ?? '';
+});
+afterAll(() => own?.remove());
+
+jobQueueContract('the queue on Redis', async () => {
+  const bench = redisBench(url);
+  return {
+    async open() {
+      const queue = redisJobQueue(bench.connections(), { lockMs: 30_000, stalledMs: 5_000 });
+      bench.closeLater(() => queue.close());
+      return queue;
+    },
+    close: () => bench.close(),
+  };
+});
+
+clusterLeaseContract('the lease on Redis', async () => {
+  const bench = redisBench(url);
+  return {
+    open: async () => redisClusterLease(bench.connections(), { ttlMs: 30_000, renewMs: 100 }),
+    async takeOver(operation) {
+      const key = `${bench.prefix}:lease:${operation.cluster}`;
+      await bench.raw().hset(key, 'holder', 'another', 'operation', JSON.stringify(operation));
+    },
+    close: () => bench.close(),
+  };
+});
+
+tickMemoryContract('the tick memory on Redis', async () => {
+  const bench = redisBench(url);
+  return { open: async () => redisTickMemory(bench.connections()), close: () => bench.close() };
+});
+
+sentMessagesContract('the sent messages on Redis', async () => {
+  const bench = redisBench(url);
+  return { open: async () => redisSentMessages(bench.connections()), close: () => bench.close() };
+});
+
+outboxContract('the outbox on Redis', async () => {
+  const bench = redisBench(url);
+  const times = { pollMs: 20, turnMs: 30_000, retryMs: 50, longestRetryMs: 200, giveUpMs: 3_600_000 };
+  return {
+    async open() {
+      const outbox = redisOutbox(bench.connections(), bench.log, times);
+      bench.closeLater(() => outbox.close());
+      return outbox;
+    },
+    close: () => bench.close(),
+  };
+});

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest';
+import { renderMissingSecret, secretRefs } from '../../src/config/secrets.ts';
+import type { Config } from '../../src/config.ts';
+
+const config = {
+  slack: { botToken: { env: 'BOT' }, appToken: { env: 'APP' }, signingSecret: undefined },
+  redis: { password: { file: '/run/redis' } },
+  stores: [
+    { name: 'nas', type: 'folder' },
+    { name: 'ceph', type: 's3', credentials: { accessKeyId: { env: 'ID' }, secretAccessKey: { file: '/run/s3' } } },
+    { name: 'aws', type: 's3', credentials: undefined },
+  ],
+} as unknown as Config;
+
+test('every secret that is referred to is named, with the place that does', () => {
+  expect(secretRefs(config, 'all').map(renderMissingSecret)).toEqual([
+    'slack.botToken: found no environment variable BOT; expected the secret in it',
+    'slack.appToken: found no environment variable APP; expected the secret in it',
+    'redis.password: found nothing readable in /run/redis; expected the secret in it',
+    'stores.ceph.accessKeyId: found no environment variable ID; expected the secret in it',
+    'stores.ceph.secretAccessKey: found nothing readable in /run/s3; expected the secret in it',
+  ]);
+});
+
+test('a worker needs no Slack tokens', () => {
+  expect(secretRefs(config, 'worker').map(({ path }) => path)).not.toContain('slack.botToken');
+});

@@ -1,0 +1,56 @@
+/** Every fake passes the same contract suite as the real thing. */
+import { expect, test } from 'vitest';
+import { systemClock } from '../../src/adapters/clock.ts';
+import { clusterLeaseContract } from '../contracts/cluster-lease.ts';
+import { backupJob, jobQueueContract } from '../contracts/job-queue.ts';
+import { outboxContract } from '../contracts/outbox.ts';
+import { sentMessagesContract } from '../contracts/sent-messages.ts';
+import { tickMemoryContract } from '../contracts/tick-memory.ts';
+import { fakeClock } from './clock.ts';
+import { fakeClusterLease } from './cluster-lease.ts';
+import { fakeJobQueue } from './job-queue.ts';
+import { fakeOutbox } from './outbox.ts';
+import { fakeSentMessages } from './sent-messages.ts';
+import { fakeTickMemory } from './tick-memory.ts';
+
+const close = async (): Promise<void> => undefined;
+
+jobQueueContract('the fake queue', async () => {
+  const queue = fakeJobQueue(systemClock);
+  return { open: async () => queue, close: () => queue.close() };
+});
+
+clusterLeaseContract('the fake lease', async () => {
+  const leases = fakeClusterLease();
+  return { open: async () => leases, takeOver: async (next) => leases.lose(next.cluster, next), close };
+});
+
+tickMemoryContract('the fake tick memory', async () => {
+  const memory = fakeTickMemory();
+  return { open: async () => memory, close };
+});
+
+sentMessagesContract('the fake sent messages', async () => {
+  const messages = fakeSentMessages();
+  return { open: async () => messages, close };
+});
+
+outboxContract('the fake outbox', async () => {
+  const outbox = fakeOutbox(systemClock, { retryMs: 20 });
+  return { open: async () => outbox, close: () => outbox.close() };
+});
+
+test('the fake queue hands a job whose worker was killed to the next one as attempt 2, with what was remembered', async () => {
+  const queue = fakeJobQueue(fakeClock());
+  await queue.work(async (_, context) => (await context.remember('begun'), new Promise(() => undefined)), {
+    concurrency: 1,
+  });
+  await queue.add(backupJob('b-1'), { attempts: 3 });
+  await Promise.resolve();
+  queue.killWorkers();
+  const seen: unknown[] = [];
+  await queue.work(async (_, { attempt, remembered }) => (seen.push([attempt, remembered]), { kind: 'done' }), {
+    concurrency: 1,
+  });
+  expect(seen).toEqual([[2, ['begun']]]);
+});
