@@ -304,9 +304,7 @@ function xml(root: string, fields: XmlFields, more: readonly XmlFields[] = []): 
 
 function xmlOf(fields: XmlFields): string {
   const text = (value: unknown): string =>
-    typeof value === 'object' && value !== null
-      ? xmlOf(value as XmlFields)
-      : String(value);
+    typeof value === 'object' && value !== null ? xmlOf(value as XmlFields) : String(value);
   return Object.entries(fields)
     .map(([name, value]) => `<${name}>${text(value)}</${name}>`)
     .join('');
