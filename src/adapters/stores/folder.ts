@@ -1,7 +1,7 @@
 /** Owns the folder as a store: files appear by rename only, and no key leads out of the folder. */
 import { randomBytes } from 'node:crypto';
-import { constants, type Dirent } from 'node:fs';
-import { mkdir, open, readdir, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, readdir, realpath, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { KeyturnError, type ErrorCode } from '../../domain/error.ts';
@@ -25,39 +25,37 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
   const attempt = attempts(name, options.path);
   const root = () => attempt('open', () => realpath(options.path));
 
-  /** The file of `key`, in a real directory of ours: a symbolic link on the way is refused. */
-  const locate = async (key: string, create: boolean): Promise<string> => {
+  /** The file of `key`, which may not exist; undefined when not even its directory does. Throws when the folder is missing. */
+  const find = async (key: string): Promise<string | undefined> => {
+    assertKey(key);
+    const path = join(await root(), key);
+    const directory = dirname(path);
+    const real = await attempt(`open the folder of ${key}`, () => ifThere(() => realpath(directory)));
+    if (real !== undefined && real !== directory) throw linkInTheWay(name, options.path, key);
+    return real && path;
+  };
+  /** The same, with its directory made. */
+  const makePlace = async (key: string): Promise<string> => {
     assertKey(key);
     const base = await root();
     const path = join(base, key);
-    const directory = dirname(path);
-    if (create) await attempt(`create a folder for ${key}`, () => makeDirectories(base, directory));
-    const real = await attempt(`open the folder of ${key}`, () => realpath(directory));
-    if (real !== directory) {
-      throw new KeyturnError('store.refused', `In store ${name} a symbolic link stands in the way of ${key}.`, {
-        hint: `Replace the link under ${options.path} by a folder; Keyturn follows none.`,
-      });
-    }
+    const made = await attempt(`create a folder for ${key}`, () => makeDirectories(base, key.split('/').slice(0, -1)));
+    if (!made) throw linkInTheWay(name, options.path, key);
     return path;
   };
-  const locateExisting = async (key: string): Promise<string> =>
-    locate(key, false).catch((error: unknown) => {
-      throw isMissing(error) ? notFound(name, key) : error;
-    });
   const openToRead = async (key: string): Promise<FileHandle> => {
-    const path = await locateExisting(key);
-    const handle = await attempt(`read ${key}`, () => open(path, constants.O_RDONLY | constants.O_NOFOLLOW)).catch(
-      (error: unknown) => {
-        throw isMissing(error) ? notFound(name, key) : error;
-      },
-    );
+    const path = await find(key);
+    // Not blocking: a pipe in the place of an object must not hold us.
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    const handle = path && (await attempt(`read ${key}`, () => ifThere(() => open(path, flags))));
+    if (!handle) throw notFound(name, key);
     if ((await handle.stat()).isFile()) return handle;
     await handle.close();
     throw notFound(name, key);
   };
   const beginUpload = async (key: string, signal: AbortSignal | undefined): Promise<Upload> => {
     signal?.throwIfAborted();
-    const path = await locate(key, true);
+    const path = await makePlace(key);
     const id = `${clock.now().getTime()}-${randomBytes(8).toString('hex')}`;
     return attempt(`write ${key}`, () =>
       startUpload({ key, path, temporary: temporaryPath(path, id), signal, attempt, name }),
@@ -82,13 +80,12 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
     }
   };
   const remove = async (key: string): Promise<void> => {
-    try {
-      const path = await locate(key, false);
-      await attempt(`remove ${key}`, () => unlink(path));
-      await attempt(`remove ${key}`, () => syncDirectory(dirname(path)));
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-    }
+    const path = await find(key);
+    if (path === undefined) return;
+    await attempt(`remove ${key}`, async () => {
+      await ifThere(() => unlink(path));
+      await syncDirectory(dirname(path));
+    });
   };
   const list = async function* (prefix: string): AsyncGenerator<StoredObject> {
     const files = await attempt(`list ${prefix}`, async () => walk(await realpath(options.path), prefix));
@@ -129,14 +126,9 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
       return abortable(Readable.from(readAll(handle, key, attempt), { objectMode: false }), signal);
     },
     async stat(key) {
-      try {
-        const path = await locate(key, false);
-        const found = await attempt(`look at ${key}`, () => statIfThere(path));
-        return found && { key, size: found.size, modifiedAt: found.mtime };
-      } catch (error) {
-        if (isMissing(error)) return undefined;
-        throw error;
-      }
+      const path = await find(key);
+      const found = path && (await attempt(`look at ${key}`, () => statIfThere(path)));
+      return found ? { key, size: found.size, modifiedAt: found.mtime } : undefined;
     },
     async *openUploads(prefix) {
       const files = await attempt(`list ${prefix}`, async () => walk(await realpath(options.path), prefix, TEMPORARY));
@@ -149,13 +141,10 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
     },
     async abortUpload(upload: OpenUpload) {
       assertKey(upload.key);
-      if (!UPLOAD_ID.test(upload.id)) return;
-      try {
-        const path = await locate(upload.key, false);
-        await attempt(`abort the upload of ${upload.key}`, () => unlink(temporaryPath(path, upload.id)));
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-      }
+      const path = UPLOAD_ID.test(upload.id) ? await find(upload.key) : undefined;
+      if (path === undefined) return;
+      const temporary = temporaryPath(path, upload.id);
+      await attempt(`abort the upload of ${upload.key}`, () => ifThere(() => unlink(temporary)));
     },
   };
 }
@@ -210,9 +199,7 @@ async function startUpload({ key, path, temporary, signal, attempt, name }: Uplo
       // Renamed, but not known to be on disk: what the caller was told has failed must not stay.
       const leftover = state === 'renamed' ? path : temporary;
       await attempt(`abort the upload of ${key}`, async () => {
-        await unlink(leftover).catch((error: unknown) => {
-          if (codeOf(error) !== 'ENOENT') throw error;
-        });
+        await ifThere(() => unlink(leftover));
         await handle.close();
       });
       state = 'aborted';
@@ -251,11 +238,8 @@ interface FoundFile {
 async function walk(base: string, prefix: string, hidden?: RegExp): Promise<FoundFile[]> {
   const found: FoundFile[] = [];
   const visit = async (directoryKey: string): Promise<void> => {
-    const entries = await readdir(join(base, directoryKey), { withFileTypes: true }).catch((error: unknown) => {
-      if (directoryKey !== '' && ['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return [] as Dirent[];
-      throw error;
-    });
-    for (const entry of entries) {
+    const entries = await ifThere(() => readdir(join(base, directoryKey), { withFileTypes: true }));
+    for (const entry of entries ?? []) {
       const key = `${directoryKey}${entry.name}`;
       const file = { key, path: join(base, key), directoryKey, fileName: entry.name };
       if (entry.isFile() && hidden ? hidden.test(entry.name) : entry.isFile() && key.startsWith(prefix))
@@ -275,11 +259,24 @@ function temporaryPath(path: string, id: string): string {
   return `${path.slice(0, cut)}.${path.slice(cut)}.${id}.upload`;
 }
 
-/** Makes the directories from `base` down to `directory`, and sees to it that they outlive a power cut. */
-async function makeDirectories(base: string, directory: string): Promise<void> {
-  const first = await mkdir(directory, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  for (let made = directory; made !== base; made = dirname(made)) await syncDirectory(dirname(made));
+/**
+ * Makes the directories below `base`, one in the other, and sees to it that they outlive a power cut.
+ * False when something that is no directory is in the way.
+ */
+async function makeDirectories(base: string, names: readonly string[]): Promise<boolean> {
+  let parent = base;
+  for (const directoryName of names) {
+    const directory = join(parent, directoryName);
+    try {
+      await mkdir(directory, { mode: 0o700 });
+      await syncDirectory(parent);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+      if (!(await lstat(directory)).isDirectory()) return false;
+    }
+    parent = directory;
+  }
+  return true;
 }
 
 async function syncDirectory(path: string): Promise<void> {
@@ -292,11 +289,16 @@ async function syncDirectory(path: string): Promise<void> {
 }
 
 async function statIfThere(path: string): Promise<{ size: number; mtime: Date } | undefined> {
+  const found = await ifThere(() => lstat(path));
+  return found?.isFile() === true ? found : undefined;
+}
+
+/** Undefined when there is no such file; a symbolic link in its place counts as none. */
+async function ifThere<T>(action: () => Promise<T>): Promise<T | undefined> {
   try {
-    const found = await stat(path);
-    return found.isFile() ? found : undefined;
+    return await action();
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
+    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
   }
 }
@@ -354,6 +356,12 @@ function notFound(name: string, key: string): KeyturnError {
   });
 }
 
+function linkInTheWay(name: string, path: string, key: string): KeyturnError {
+  return new KeyturnError('store.refused', `In store ${name} a link or file stands in the way of ${key}.`, {
+    hint: `Replace it under ${path} by a folder; Keyturn follows no links.`,
+  });
+}
+
 function abortedElsewhere(name: string, key: string): KeyturnError {
   return new KeyturnError('store.refused', `The upload of ${key} to store ${name} is gone: it was aborted.`, {
     hint: 'Take the backup again; another Keyturn may have cleaned up after this one.',
@@ -362,9 +370,4 @@ function abortedElsewhere(name: string, key: string): KeyturnError {
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
-
-/** True when something below the folder is missing; the folder itself must be there. */
-function isMissing(error: unknown): boolean {
-  return error instanceof KeyturnError && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(codeOf(error.cause) ?? '');
 }

@@ -1,27 +1,16 @@
 /** Owns S3 as a store: AWS, Ceph, MinIO, Swift and whoever else speaks it. */
-import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import {
-  AbortMultipartUploadCommand,
-  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
-import { KeyturnError } from '../../domain/error.ts';
 import type { Clock, OpenUpload, SnapshotStore, StoredObject } from '../../ports.ts';
 import { assertKey, isKey } from './keys.ts';
-import {
-  defaultS3Tuning,
-  s3Access,
-  sha256Hex,
-  signBody,
-  type S3Access,
-  type S3StoreOptions,
-  type S3Tuning,
-} from './s3-client.ts';
+import { checkBucket } from './s3-check.ts';
+import { defaultS3Tuning, s3Access, sha256Hex, signBody, type S3StoreOptions, type S3Tuning } from './s3-client.ts';
 import { isObjectMissing } from './s3-errors.ts';
 import { readObject } from './s3-read.ts';
 import { abortUpload, s3Upload } from './s3-upload.ts';
@@ -109,18 +98,7 @@ export function s3Store(options: S3StoreOptions, clock: Clock, tuning: Partial<S
     list,
     openUploads,
     async check(signal) {
-      await checkAccess(access, { bucket, base }, signal);
-      const key = `keyturn-check-${randomBytes(8).toString('hex')}`;
-      try {
-        await put(key, Buffer.from(key));
-        if (Buffer.from(await get(key)).toString() !== key) {
-          throw new KeyturnError('store.corrupt', `Store ${name} does not give back what was written to it.`, {
-            hint: `Look at the log of ${access.place.endpoint}.`,
-          });
-        }
-      } finally {
-        await remove(key);
-      }
+      await checkBucket(access, { bucket, base }, signal);
       const style = options.forcePathStyle ? 'path-style' : 'virtual-hosted';
       return `bucket ${bucket} at ${access.place.endpoint} (${style}), can be listed, written and deleted in`;
     },
@@ -147,32 +125,4 @@ export function s3Store(options: S3StoreOptions, clock: Clock, tuning: Partial<S
       await abortUpload(access, target(upload.key), upload.key, upload.id);
     },
   };
-}
-
-/** Listing, and multipart uploads: policies often forget the rights for these. */
-async function checkAccess(
-  access: S3Access,
-  { bucket, base }: { bucket: string; base: string },
-  signal?: AbortSignal,
-): Promise<void> {
-  const { client, ask } = access;
-  const options = { signal, retry: { tries: 2, pauseMs: 500, withinMs: 10_000 } };
-  const listing = { Bucket: bucket, Prefix: base, MaxKeys: 1 };
-  await ask(`list bucket ${bucket}`, (send) => client.send(new ListObjectsV2Command(listing), send), options);
-  const request = { Bucket: bucket, Key: `${base}keyturn-check-${randomBytes(8).toString('hex')}` };
-  const { UploadId } = await ask(
-    'begin a multipart upload',
-    (send) => client.send(new CreateMultipartUploadCommand(request), send),
-    options,
-  );
-  await ask(
-    'list multipart uploads',
-    (send) => client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: request.Key }), send),
-    options,
-  );
-  await ask(
-    'abort a multipart upload',
-    (send) => client.send(new AbortMultipartUploadCommand({ ...request, UploadId }), send),
-    options,
-  );
 }

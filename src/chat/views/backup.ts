@@ -182,13 +182,13 @@ function ordinal(state: BackupMessage): Mrkdwn {
   return mrk`${state.attempt} of ${Math.max(state.attempts, state.attempt)}`;
 }
 
-/** `▓▓▓▓▓░░░░░ 48 % · 198 MB of 412 MB`; the size is an estimate, so it never says 100 % while it runs. */
+/** `▰▰▰▰▱▱▱▱▱▱ 48 % · 198 MB of 412 MB`; the size is an estimate, so it never says 100 % while it runs. */
 function progress({ bytes: done, expectedBytes }: Phase<'running'>): Mrkdwn {
   if (expectedBytes <= 0) return done > 0 ? mrk`${bytes(done)} so far` : mrk`starting`;
   if (done === 0) return mrk`starting, about ${bytes(expectedBytes)}`;
   const percent = Math.min(99, Math.floor((done / expectedBytes) * 100));
   const full = Math.floor(percent / 10);
-  const bar = `${'▓'.repeat(full)}${'░'.repeat(10 - full)}`;
+  const bar = `${'▰'.repeat(full)}${'▱'.repeat(10 - full)}`;
   return mrk`${plain(bar)} ${percent} % · ${bytes(done)} of about ${bytes(Math.max(expectedBytes, done))}`;
 }
 

@@ -219,6 +219,35 @@ test('an object that shows another size than was sent ends in store.corrupt and 
   expect(stored()).toBeUndefined();
 });
 
+test.each([
+  ['ListObjectsV2', 'list bucket etcd-backup'],
+  ['PutObject', 'write an object'],
+  ['GetObject', 'read an object'],
+  ['DeleteObject', 'remove an object'],
+  ['CreateMultipartUpload', 'begin a multipart upload'],
+  ['ListMultipartUploads', 'list multipart uploads'],
+  ['AbortMultipartUpload', 'abort a multipart upload'],
+])('a check finds out that %s is not allowed', async (operation, what) => {
+  fake.fault = failing(operation, { status: 403, code: 'AccessDenied' });
+  const error = await thrownBy(() => store.check());
+  expect(error).toMatchObject({
+    code: 'store.credentials',
+    message: `Store ceph could not ${what}: AccessDenied, HTTP 403.`,
+  });
+  if (operation !== 'DeleteObject') expect(fake.objects.size).toBe(0);
+  if (operation !== 'AbortMultipartUpload') expect(fake.uploads.size).toBe(0);
+});
+
+test('a check ends when it is told to', async () => {
+  store = s3Store(optionsFor(fake.port), systemClock, { ...tuning, idleTimeoutMs: 30_000 });
+  fake.fault = failing('GetObject', 'hang');
+  const reason = new Error('told to stop');
+  const control = new AbortController();
+  setTimeout(() => control.abort(reason), 50);
+  await expect(store.check(control.signal)).rejects.toBe(reason);
+  expect(fake.objects.size).toBe(0);
+});
+
 // ── Aborts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 test('an abort does not wait for a server that does not answer a part, and leaves nothing', async () => {
