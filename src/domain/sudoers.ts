@@ -8,11 +8,14 @@ export interface Pattern {
 /** What sudoers reads as syntax or as a pattern stands for itself behind a backslash (sudoers(5), "Wildcards"). */
 const SPECIAL = /[\\,:= *?[\]!]/g;
 
-/** `path` is absolute; `sudo` compares every argument, so a line without arguments left out allows nothing else. */
+/**
+ * `path` is absolute. sudo compares all arguments, joined by spaces, so the line allows nothing else; an empty argument
+ * is therefore a space that belongs to the one before.
+ */
 export function sudoersLine(user: string, path: string, args: readonly (string | Pattern)[]): string {
   const written = args.map((arg) => {
-    if (typeof arg !== 'string') return arg.pattern;
-    return arg === '' ? '""' : arg.replace(SPECIAL, '\\$&');
+    if (typeof arg !== 'string') return ` ${arg.pattern}`;
+    return arg === '' ? '\\ ' : ` ${arg.replace(SPECIAL, '\\$&')}`;
   });
-  return `${user} ALL=(root) NOPASSWD: ${[path, ...written].join(' ')}`;
+  return `${user} ALL=(root) NOPASSWD: ${path}${written.join('')}`;
 }

@@ -80,7 +80,7 @@ export function fakeEtcd(initial: FakeEtcdOptions = {}): FakeEtcd {
     return true;
   };
 
-  const openSnapshot: EtcdSession['openSnapshot'] = async (member, { signal, stallTimeoutMs }) => {
+  const openSnapshot: EtcdSession['openSnapshot'] = async (member, { signal, stallTimeoutMs, rateLimit }) => {
     signal.throwIfAborted();
     if (member.problem !== undefined) {
       throw new KeyturnError('etcd.unreachable', member.problem.message, { hint: member.problem.hint });
@@ -118,7 +118,8 @@ export function fakeEtcd(initial: FakeEtcdOptions = {}): FakeEtcd {
               hint: 'Look at the load of the node and of the network.',
             });
           }
-          if (delayMs > 0) await pause(delayMs, stop);
+          const forRate = rateLimit === undefined ? 0 : (blob.length / rateLimit) * 1000;
+          if (delayMs + forRate > 0) await pause(delayMs + forRate, stop);
           yield blob;
           sent += blob.length;
         }

@@ -15,7 +15,7 @@ export interface FakeNode {
   readonly refuse?: KeyturnError;
   /** Every command comes here; 'unknown' is answered as a shell does: 127. Default: everything is unknown. */
   readonly run?: FakeCommand;
-  /** Answers connections made on the node; undefined: forwarding is refused. */
+  /** Answers connections made on the node, or undefined where nothing listens. Without it forwarding is refused. */
   readonly listen?: (host: string, port: number) => Duplex | undefined;
 }
 
@@ -87,13 +87,16 @@ function connection(
     async tunnel(host, port, signal) {
       if (closing.signal.aborted) throw lost(node);
       signal?.throwIfAborted();
-      const duplex = fake.listen?.(host, port);
-      if (duplex === undefined) {
+      if (fake.listen === undefined) {
         throw new KeyturnError('ssh.forward-refused', `${node.name} refused to forward to ${host}:${port}.`, {
           hint: 'Allow TCP forwarding for this login.',
         });
       }
-      return duplex;
+      const duplex = fake.listen(host, port);
+      if (duplex !== undefined) return duplex;
+      throw new KeyturnError('ssh.unreachable', `${node.name} can't connect to ${host}:${port}.`, {
+        hint: 'Check that something listens there.',
+      });
     },
     async close() {
       if (closing.signal.aborted) return;

@@ -78,7 +78,8 @@ export function asRootOn(
       if (error === null) resolve(stdout);
       else reject(new Error(`${argv.join(' ')} on ${node.name}: ${stderr || error.message}`));
     });
-    child.stdin?.end(input);
+    // A command that fails early reads no input.
+    child.stdin?.on('error', () => undefined).end(input);
   });
 }
 

@@ -38,7 +38,7 @@ for d in /proc/[0-9]*; do
 done
 [ -n "$found" ] && exit 0
 [ -e ${MANIFEST} ] && echo 'manifest - '
-systemctl show ${UNIT} -p LoadState -p ExecStart -p Environment -p EnvironmentFiles 2>/dev/null |
+systemctl show ${UNIT} -p LoadState -p WantedBy -p RequiredBy -p ExecStart -p Environment -p EnvironmentFiles 2>/dev/null |
   { printf 'unit - '; base64 | tr -d '\\n'; echo; }
 exit 0`;
 
@@ -153,7 +153,8 @@ async function fromUnit(
   shown: string,
   signal?: AbortSignal,
 ): Promise<FoundEtcd | undefined> {
-  if (!shown.includes('LoadState=loaded')) return undefined;
+  // A package brings the unit along; only one that something starts is meant to run.
+  if (!shown.includes('LoadState=loaded') || !/^(WantedBy|RequiredBy)=\S/m.test(shown)) return undefined;
   const argv = /^ExecStart=.*?argv\[\]=(.*?) ;/m.exec(shown)?.[1]?.split(' ') ?? [];
   const files = [...shown.matchAll(/^EnvironmentFiles=(\S+) \(ignore_errors=(yes|no)\)$/gm)];
   const given = /^Environment=(.*)$/m.exec(shown)?.[1]?.split(' ') ?? [];

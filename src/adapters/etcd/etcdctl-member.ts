@@ -65,11 +65,12 @@ function parseNumber(text: string): bigint | string {
  */
 const READ_FIFO = `
 mkdir -m 700 "$1" || exit 71
-trap 'rm -rf "$1"' EXIT
+trap 'kill $reader 2>/dev/null; rm -rf "$1"' EXIT
 trap 'exit 143' HUP INT TERM
 mkfifo -m 600 "$1/x.db.part" || exit 71
 echo ready
-timeout "$2" cat "$1/x.db.part" & wait $!`;
+timeout "$2" cat "$1/x.db.part" & reader=$!
+wait $reader`;
 const READY = Buffer.from('ready\n');
 /** So long a save may take at most, in seconds; the script ends by then, whatever became of the connection. */
 const LONGEST_SAVE = 6 * 3600;

@@ -60,6 +60,8 @@ export function pipe(source: Source): Pipe {
           if (ended.error !== undefined) throw ended.error;
           return;
         }
+        // The loop has waited since it looked at the signal: a listener would come too late.
+        signal.throwIfAborted();
         await new Promise<void>((resolve, reject) => {
           const settle = (then: () => void): void => {
             clearTimeout(timer);

@@ -71,6 +71,11 @@ export async function openGrpc(
   try {
     const transport = secure === undefined ? socket : await shakeHands(socket, secure, note, options.signal);
     const session = await openSession(transport, secure !== undefined, options.window, note, options.signal);
+    // ssh2 ends a channel without closing it, and TLS above would wait for ever to say goodbye. What has come is read first.
+    const onEnd = (): void => {
+      setImmediate(() => session.destroy(new Error('etcd closed the connection')));
+    };
+    socket.once('end', onEnd).once('close', onEnd);
     return grpcSession(
       session,
       () => {

@@ -1,0 +1,461 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { etcdClient } from '../../../src/adapters/etcd/client.ts';
+import { etcdctlSudoers } from '../../../src/adapters/etcd/sudoers.ts';
+import { sshShell } from '../../../src/adapters/ssh/shell.ts';
+import { pickMember } from '../../../src/domain/cluster.ts';
+import type { ClusterSpec, ClusterStatus, MemberStatus, NodeSpec } from '../../../src/domain/cluster.ts';
+import type { EtcdSession } from '../../../src/ports.ts';
+import { etcdClientContract, expectWholeSnapshot, readAll } from '../../contracts/etcd-client.ts';
+import { startLink } from '../../support/link.ts';
+import { asRootOn, clusterOf, localCluster, localEnv, specOf, writeOn } from '../../support/local-env.ts';
+import type { LocalNodeEnv } from '../../support/local-env.ts';
+
+const env = localEnv();
+const newer = localCluster(env, '3.5');
+const older = localCluster(env, '3.4');
+const [cp1, cp2, cp3] = newer.nodes as [LocalNodeEnv, LocalNodeEnv, LocalNodeEnv];
+const client = etcdClient(sshShell({ bastions: [], connectTimeoutMs: 5_000, keepaliveMs: 1_000 }));
+const PKI = '/etc/kubernetes/pki/etcd';
+const CERTIFICATES = [`--cacert=${PKI}/ca.crt`, `--cert=${PKI}/server.crt`, `--key=${PKI}/server.key`];
+const reading = (
+  change: Partial<Parameters<EtcdSession['openSnapshot']>[1]> = {},
+): typeof change & {
+  signal: AbortSignal;
+  stallTimeoutMs: number;
+  rateLimit: number | undefined;
+} => ({ signal: new AbortController().signal, stallTimeoutMs: 10_000, rateLimit: undefined, ...change });
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyturn-etcd-'));
+  // Enough that a snapshot takes many messages.
+  for (const node of [cp1, older.nodes[0] as LocalNodeEnv]) {
+    const value = 'x'.repeat(100_000);
+    for (let i = 0; i < 40; i += 1) await etcdctl(node, ['put', `/test/${i}`], value);
+  }
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe.each([newer, older])('etcdClient on real etcd $etcdVersion', (cluster) => {
+  etcdClientContract(async () => ({
+    client,
+    cluster: clusterOf(env, cluster),
+    unreachable: { client, cluster: clusterOf(env, cluster, { port: 1 }) },
+  }));
+
+  test('a snapshot is accepted by etcd, with every key', async () => {
+    await withSession(clusterOf(env, cluster), async (session) => {
+      const member = fit(await session.status());
+      const { keys } = await session.countKeys(member);
+      expect(member.version).toMatch(new RegExp(`^${cluster.etcdVersion}\\.`));
+      const stream = await session.openSnapshot(member, reading());
+      expect(stream).toMatchObject({ source: 'stream', fallbackReason: undefined });
+      const snapshot = await readAll(stream);
+      expectWholeSnapshot(snapshot);
+      const counted = await snapshotStatus(cluster.nodes[0] as LocalNodeEnv, snapshot);
+      // It counts every revision of a key, live or not.
+      expect(counted.totalKey).toBeGreaterThanOrEqual(Number(keys));
+    });
+  });
+
+  test('a follower is read, where there is one', async () => {
+    await withSession(clusterOf(env, cluster), async (session) => {
+      expect(fit(await session.status()).isLeader).toBe(cluster.nodes.length === 1);
+    });
+  });
+});
+
+describe('what runs on a node', () => {
+  test('is read off the process: systemd, flags', async () => {
+    await withSession(clusterOf(env, newer), async (session) => {
+      expect(session.found[0]).toMatchObject({
+        node: 'cp1',
+        memberName: 'cp1',
+        dataDir: '/var/lib/etcd',
+        supervisor: { kind: 'systemd', unit: 'etcd.service' },
+        listenClientUrls: ['https://127.0.0.1:2379', `https://${cp1.address}:2379`],
+        tls: { caFile: `${PKI}/ca.crt`, certFile: `${PKI}/server.crt`, keyFile: `${PKI}/server.key` },
+      });
+    });
+  });
+
+  test('is read off its environment too, as root', async () => {
+    await withSession(clusterOf(env, older), async (session) => {
+      expect(session.found[0]).toMatchObject({ memberName: 'cp1', dataDir: '/var/lib/etcd' });
+    });
+  });
+
+  test('is told for root as for a login with sudo', async () => {
+    const authorized = '/root/.ssh/authorized_keys';
+    const copy = `mkdir -pm 700 /root/.ssh && cp /home/${env.ssh.user}/.ssh/authorized_keys ${authorized}`;
+    await asRootOn(cp1, ['sh', '-c', `${copy} && chown root: ${authorized}`]);
+    const spec: NodeSpec = { ...specOf(env, cp1, { user: 'root' }), become: 'none' };
+    await withSession({ ...clusterOf(env, newer), nodes: [spec] }, async (session) => {
+      expect((await session.status()).members.find(({ name }) => name === 'cp1')?.problem).toBeUndefined();
+    });
+    await asRootOn(cp1, ['rm', authorized]);
+  });
+
+  test('is told where there is none', async () => {
+    const bastion = newer.bastion as LocalNodeEnv;
+    const opened = client.open({ ...clusterOf(env, newer), nodes: [specOf(env, bastion)] });
+    await expect(opened).rejects.toMatchObject({ code: 'node.etcd-not-found' });
+  });
+});
+
+describe('a cluster that is not whole', () => {
+  test('tells of a node that is away, and of the member on it', async () => {
+    const nodes = [specOf(env, cp1), specOf(env, cp2), specOf(env, cp3, { port: 1 })];
+    await withSession({ ...clusterOf(env, newer), nodes }, async (session) => {
+      expect(session.missing).toMatchObject([{ node: 'cp3', message: expect.stringContaining('refused') as string }]);
+      const { members } = await session.status();
+      expect(members.find(({ name }) => name === 'cp3')).toMatchObject({
+        node: 'cp3',
+        problem: { code: 'ssh.unreachable' },
+      });
+      expect(members.filter(({ problem }) => problem === undefined)).toHaveLength(2);
+    });
+  });
+
+  test('tells of a member that is stopped; the other two go on', async () => {
+    await asRootOn(cp3, ['systemctl', 'stop', 'etcd']);
+    try {
+      await withSession(clusterOf(env, newer), async (session) => {
+        const { leader, members } = await session.status();
+        expect(leader).toBeDefined();
+        expect(members.find(({ name }) => name === 'cp3')).toMatchObject({
+          node: 'cp3',
+          problem: { code: 'etcd.unreachable', hint: 'Run "systemctl status etcd.service" on cp3.' },
+        });
+        expect(session.found.find(({ node }) => node === 'cp3')).toMatchObject({ pid: undefined, memberName: 'cp3' });
+        expectWholeSnapshot(await readAll(await session.openSnapshot(fit(await session.status()), reading())));
+      });
+    } finally {
+      await asRootOn(cp3, ['systemctl', 'start', 'etcd']);
+    }
+  });
+
+  test('has no leader when two of three are stopped, and says so at once', async () => {
+    await asRootOn(cp2, ['systemctl', 'stop', 'etcd']);
+    // Sent on its way down, it would wait for a leader that can't be found any more.
+    await asRootOn(cp3, ['systemctl', 'kill', '--signal=KILL', 'etcd']);
+    await asRootOn(cp3, ['systemctl', 'stop', 'etcd']);
+    try {
+      await withSession(clusterOf(env, newer), async (session) => {
+        await expect.poll(async () => (await session.status()).leader, { timeout: 10_000 }).toBeUndefined();
+        const status = await session.status();
+        expect(status.members.filter(({ problem }) => problem === undefined)).toHaveLength(1);
+        await expect(session.countKeys(fit(status))).rejects.toMatchObject({ code: 'etcd.no-leader' });
+      });
+    } finally {
+      // Side by side: neither becomes ready without the other.
+      await Promise.all([cp2, cp3].map((node) => asRootOn(node, ['systemctl', 'start', 'etcd'])));
+    }
+  });
+
+  test('a learner is told as such, and never picked', async () => {
+    try {
+      await rejoinAsLearner(cp3);
+      await withSession(clusterOf(env, newer), async (session) => {
+        const status = await session.status();
+        const learners = status.members.filter(({ isLearner }) => isLearner);
+        expect(learners).toMatchObject([{ name: 'cp3', node: 'cp3', problem: undefined }]);
+        expect(pickMember({ ...status, members: learners })).toBeUndefined();
+        expect(fit(status).isLearner).toBe(false);
+      });
+    } finally {
+      await becomeVoter(cp3);
+    }
+  });
+});
+
+describe('certificates', () => {
+  const swap = async (file: string, pem: string, check: () => Promise<void>): Promise<void> => {
+    const original = await asRootOn(cp1, ['cat', `${PKI}/${file}`]);
+    const owner = await asRootOn(cp1, ['stat', '-c', '%a', `${PKI}/${file}`]);
+    await writeOn(cp1, `${PKI}/${file}`, pem, owner.trim());
+    try {
+      await check();
+    } finally {
+      await writeOn(cp1, `${PKI}/${file}`, original, owner.trim());
+    }
+  };
+  const selfSigned = (...options: string[]): Promise<string> => {
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '/dev/null'];
+    return asRootOn(cp1, ['openssl', 'req', '-x509', ...key, '-subj', '/CN=other', ...options]);
+  };
+  const problemOfCp1 = async (): Promise<MemberStatus['problem']> => {
+    let problem: MemberStatus['problem'];
+    await withSession(clusterOf(env, newer), async (session) => {
+      problem = (await session.status()).members.find(({ name }) => name === 'cp1')?.problem;
+    });
+    return problem;
+  };
+
+  test('an expired one is told with its file and the day', async () => {
+    const expired = await selfSigned('-not_before', '20200101000000Z', '-not_after', '20210203040506Z');
+    await swap('server.crt', expired, async () => {
+      const problem = await problemOfCp1();
+      expect(problem).toMatchObject({ code: 'etcd.tls' });
+      expect(problem?.message).toContain(`${PKI}/server.crt on cp1 expired on 2021-02-03T04:05:06.000Z`);
+    });
+  });
+
+  test('a CA that is not that of etcd is told with its file', async () => {
+    const other = await selfSigned('-days', '2');
+    await swap('ca.crt', other, async () => {
+      const problem = await problemOfCp1();
+      expect(problem).toMatchObject({ code: 'etcd.tls' });
+      expect(problem?.message).toContain(`${PKI}/ca.crt`);
+    });
+  });
+
+  test('a key that only root may read is asked for as root, and no error ever shows it', async () => {
+    await swap('server.key', 'planted-secret\n', async () => {
+      const problem = await problemOfCp1();
+      expect(problem).toBeDefined();
+      expect(JSON.stringify(problem)).not.toContain('planted-secret');
+    });
+  });
+});
+
+describe('a snapshot that breaks off', () => {
+  const slow = { rateLimit: 500_000 };
+
+  test.each([
+    ['is cut', 'cut', 'ssh.lost'],
+    ['falls silent', 'silence', 'ssh.lost'],
+  ] as const)('because the link %s ends with an error', async (_, how, code) => {
+    const link = await startLink({ host: cp2.address, port: 22 });
+    const spec = { ...specOf(env, cp2, { port: link.port }), address: '127.0.0.1' };
+    await withSession({ ...clusterOf(env, newer), nodes: [spec] }, async (session) => {
+      const stream = await session.openSnapshot(memberOn(await session.status(), 'cp2'), reading(slow));
+      const read = readAll(stream);
+      setTimeout(() => link[how](), 300);
+      await expect(read).rejects.toMatchObject({ code });
+    });
+    await link.close();
+  });
+
+  test('because etcd stands still ends after the stall timeout', async () => {
+    await withSession(clusterOf(env, newer), async (session) => {
+      const member = fit(await session.status());
+      const node = newer.nodes.find(({ name }) => name === member.node) as LocalNodeEnv;
+      const stream = await session.openSnapshot(member, reading({ ...slow, stallTimeoutMs: 1_000 }));
+      const read = readAll(stream);
+      setTimeout(() => void asRootOn(node, ['systemctl', 'kill', '--signal=STOP', 'etcd']), 300);
+      try {
+        await expect(read).rejects.toMatchObject({ code: 'etcd.stalled' });
+      } finally {
+        await asRootOn(node, ['systemctl', 'kill', '--signal=CONT', 'etcd']);
+      }
+    });
+  });
+
+  test('because etcd dies ends as broken', async () => {
+    await withSession(clusterOf(env, newer), async (session) => {
+      const member = fit(await session.status());
+      const node = newer.nodes.find(({ name }) => name === member.node) as LocalNodeEnv;
+      const read = readAll(await session.openSnapshot(member, reading(slow)));
+      setTimeout(() => void asRootOn(node, ['systemctl', 'kill', '--signal=KILL', 'etcd']), 300);
+      await expect(read).rejects.toMatchObject({ code: 'etcd.stream-broken' });
+    });
+    await healthy();
+  });
+});
+
+describe.each([newer, older])('without forwarding, etcd $etcdVersion', (cluster) => {
+  const node = cluster.nodes[0] as LocalNodeEnv;
+  const port = 2203;
+  const sudoers = '/etc/sudoers.d/keyturn-etcdctl';
+  const tls = { caFile: `${PKI}/ca.crt`, certFile: `${PKI}/server.crt`, keyFile: `${PKI}/server.key` };
+  const access = { endpoint: { host: '127.0.0.1', port: 2379, secure: true }, tls };
+  const spec: ClusterSpec = { ...clusterOf(env, cluster), nodes: [specOf(env, node, { port })] };
+
+  beforeAll(async () => {
+    const options = ['AllowTcpForwarding=no', 'UsePAM=yes', `Port=${port}`, 'HostKey=/etc/ssh/ssh_host_ed25519_key'];
+    const settings = [...options, 'PidFile=/run/sshd-no-forward.pid'].flatMap((option) => ['-o', option]);
+    await asRootOn(node, ['/usr/sbin/sshd', '-f', '/dev/null', ...settings]);
+    await writeOn(node, sudoers, etcdctlSudoers(env.ssh.user, access), '440');
+    await asRootOn(node, ['visudo', '-c', '-f', sudoers]);
+  });
+  afterAll(async () => {
+    await asRootOn(node, ['sh', '-c', 'kill "$(cat /run/sshd-no-forward.pid)"']);
+    await asRootOn(node, ['rm', '-f', sudoers]);
+  });
+
+  test('a snapshot comes through a FIFO: whole, accepted by etcd, with the reason, and nothing is left', async () => {
+    await withSession(spec, async (session) => {
+      const member = memberOn(await session.status(), node.name);
+      const { keys } = await session.countKeys(member);
+      const stream = await session.openSnapshot(member, reading());
+      expect(stream.source).toBe('etcdctl');
+      expect(stream.fallbackReason).toContain('does not allow forwarding');
+      const snapshot = await readAll(stream);
+      expectWholeSnapshot(snapshot);
+      expect((await snapshotStatus(node, snapshot)).totalKey).toBeGreaterThanOrEqual(Number(keys));
+    });
+    await expect.poll(() => leftovers(node)).toBe('');
+  });
+
+  test('status and keys are the same either way', async () => {
+    const direct: ClusterSpec = { ...spec, nodes: [specOf(env, node)] };
+    const seen: unknown[] = [];
+    for (const way of [direct, spec]) {
+      await withSession(way, async (session) => {
+        const status = await session.status();
+        const { id, name, version, dbSize, isLeader, isLearner, peerUrls, clientUrls } = memberOn(status, node.name);
+        const { keys } = await session.countKeys(memberOn(status, node.name));
+        const { clusterId, leader } = status;
+        seen.push({ clusterId, leader, id, name, version, dbSize, isLeader, isLearner, peerUrls, clientUrls, keys });
+      });
+    }
+    expect(seen[1]).toEqual(seen[0]);
+  });
+
+  test('a rate limit holds it back, and one that is closed early leaves nothing', async () => {
+    await withSession(spec, async (session) => {
+      const member = memberOn(await session.status(), node.name);
+      const stream = await session.openSnapshot(member, reading({ rateLimit: 500_000 }));
+      setTimeout(() => stream.close(), 500);
+      await expect(readAll(stream)).rejects.toMatchObject({ code: 'etcd.stream-broken' });
+    });
+    await expect.poll(() => leftovers(node), { timeout: 5_000 }).toBe('');
+  });
+
+  test('a save that fails is an error, and leaves nothing', async () => {
+    await withSession(spec, async (session) => {
+      const member = memberOn(await session.status(), node.name);
+      await asRootOn(node, ['systemctl', 'stop', 'etcd']);
+      try {
+        const read = session.openSnapshot(member, reading({ stallTimeoutMs: 2_000 })).then(readAll);
+        await expect(read).rejects.toMatchObject({ code: expect.stringMatching(/^etcd\./) as string });
+      } finally {
+        await asRootOn(node, ['systemctl', 'start', 'etcd']);
+      }
+    });
+    await expect.poll(() => leftovers(node), { timeout: 5_000 }).toBe('');
+  });
+
+  test('a sudoers line that is missing is told so that it fits every time', async () => {
+    const all = etcdctlSudoers(env.ssh.user, access).split('\n');
+    const save = all.find((line) => line.includes('snapshot save')) ?? '';
+    await writeOn(node, sudoers, `${all.filter((line) => line !== save).join('\n')}\n`, '440');
+    try {
+      await withSession(spec, async (session) => {
+        const read = session.openSnapshot(memberOn(await session.status(), node.name), reading()).then(readAll);
+        await expect(read).rejects.toMatchObject({
+          code: 'node.sudo-denied',
+          hint: expect.stringContaining(save) as string,
+        });
+      });
+    } finally {
+      await writeOn(node, sudoers, all.join('\n'), '440');
+    }
+  });
+});
+
+async function withSession(cluster: ClusterSpec, use: (session: EtcdSession) => Promise<void>): Promise<void> {
+  const session = await client.open(cluster);
+  try {
+    await use(session);
+  } finally {
+    await session.close();
+  }
+}
+
+function fit(status: ClusterStatus): MemberStatus {
+  const member = pickMember(status);
+  if (member === undefined) throw new Error('No member is fit to be read.');
+  return member;
+}
+
+function memberOn(status: ClusterStatus, node: string): MemberStatus {
+  const member = status.members.find((candidate) => candidate.node === node);
+  if (member === undefined) throw new Error(`No member is on ${node}.`);
+  return member;
+}
+
+function etcdctl(node: LocalNodeEnv, args: readonly string[], input = ''): Promise<string> {
+  return asRootOn(node, ['etcdctl', '--endpoints=https://127.0.0.1:2379', ...CERTIFICATES, ...args], input);
+}
+
+async function healthy(): Promise<void> {
+  const ask = (): Promise<boolean> =>
+    etcdctl(cp1, ['endpoint', 'health', '--cluster']).then(
+      () => true,
+      () => false,
+    );
+  await expect.poll(ask, { timeout: 20_000 }).toBe(true);
+}
+
+/** What etcd's own tool says of a snapshot; throws when it does not accept it. */
+async function snapshotStatus(node: LocalNodeEnv, snapshot: Buffer): Promise<{ totalKey: number; revision: number }> {
+  const file = join(folder, 'check.db');
+  await writeFile(file, snapshot);
+  const path = '/root/check.db';
+  await asRootOn(node, ['sh', '-c', 'base64 -d > "$1"', 'sh', path], snapshot.toString('base64'));
+  const printed = await asRootOn(node, ['etcdctl', 'snapshot', 'status', path, '--write-out=json']);
+  await asRootOn(node, ['rm', '-f', path]);
+  return JSON.parse(printed) as { totalKey: number; revision: number };
+}
+
+function leftovers(node: LocalNodeEnv): Promise<string> {
+  return asRootOn(node, [
+    'sh',
+    '-c',
+    'ls -d /tmp/keyturn-* 2>/dev/null; pgrep -af "[s]napshot save|[x].db.part"; true',
+  ]);
+}
+
+/** Takes the node's member out and lets it come back empty, as a learner, by a unit of its own. */
+async function rejoinAsLearner(node: LocalNodeEnv): Promise<void> {
+  const found = (await etcdctl(cp1, ['member', 'list'])).split('\n').find((line) => line.includes(` ${node.name},`));
+  await asRootOn(node, ['sh', '-c', 'systemctl stop etcd && rm -rf /var/lib/etcd/member']);
+  const peer = `https://${node.address}:2380`;
+  // etcd changes its members only after the rest has been whole for 5 s.
+  const insist = async (args: readonly string[]): Promise<string> => {
+    let printed = '';
+    const attempt = async (): Promise<string> => (printed = await etcdctl(cp1, args).catch(() => ''));
+    await expect.poll(attempt, { timeout: 20_000, interval: 1_000 }).not.toBe('');
+    return printed;
+  };
+  await insist(['member', 'remove', found?.split(',')[0] ?? '']);
+  const added = await insist(['member', 'add', node.name, '--learner', `--peer-urls=${peer}`]);
+  const pairs = [`--cert-file=${PKI}/server.crt`, `--key-file=${PKI}/server.key`];
+  const peerPairs = [`--peer-cert-file=${PKI}/peer.crt`, `--peer-key-file=${PKI}/peer.key`];
+  const flags = [
+    ...[`--name=${node.name}`, '--data-dir=/var/lib/etcd', '--initial-cluster-state=existing'],
+    `--initial-cluster=${/ETCD_INITIAL_CLUSTER="([^"]+)"/.exec(added)?.[1] ?? ''}`,
+    ...[`--listen-peer-urls=${peer}`, `--initial-advertise-peer-urls=${peer}`],
+    `--listen-client-urls=https://127.0.0.1:2379,https://${node.address}:2379`,
+    `--advertise-client-urls=https://${node.address}:2379`,
+    ...[`--trusted-ca-file=${PKI}/ca.crt`, '--client-cert-auth=true', ...pairs],
+    ...[`--peer-trusted-ca-file=${PKI}/ca.crt`, '--peer-client-cert-auth=true', ...peerPairs],
+  ];
+  await asRootOn(node, ['systemd-run', '--unit=learner', '/usr/bin/etcd', ...flags]);
+  const health = ['endpoint', 'status', `--endpoints=https://${node.address}:2379`];
+  const answers = (): Promise<boolean> =>
+    etcdctl(cp1, health).then(
+      () => true,
+      () => false,
+    );
+  await expect.poll(answers, { timeout: 20_000 }).toBe(true);
+}
+
+/** Makes it a voter again, under its usual unit. */
+async function becomeVoter(node: LocalNodeEnv): Promise<void> {
+  const id = (await etcdctl(cp1, ['member', 'list'])).split('\n').find((line) => line.includes(node.address));
+  const promote = (): Promise<boolean> =>
+    etcdctl(cp1, ['member', 'promote', id?.split(',')[0] ?? '']).then(
+      () => true,
+      () => false,
+    );
+  await expect.poll(promote, { timeout: 20_000 }).toBe(true);
+  await asRootOn(node, ['sh', '-c', 'systemctl stop learner; systemctl start etcd']);
+  await healthy();
+}
