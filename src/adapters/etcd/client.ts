@@ -152,7 +152,10 @@ async function clusterStatus(found: readonly SeenNode[], missing: readonly Missi
   const answers = await Promise.all(
     found.map(async (seen): Promise<Answer> => ({ ...seen, status: await orError(seen.member.status()) })),
   );
-  const speaker = answers.find(({ status }) => !(status instanceof KeyturnError));
+  // One that has a leader knows the members as they are now.
+  const speaking = answers.filter(({ status }) => !(status instanceof KeyturnError));
+  const speaker =
+    speaking.find(({ status }) => !(status instanceof KeyturnError) && status.leader !== 0n) ?? speaking[0];
   if (speaker === undefined || speaker.status instanceof KeyturnError) {
     throw answers.map(({ status }) => status).find((status) => status instanceof KeyturnError) ?? nobody();
   }
@@ -183,7 +186,7 @@ function memberStatus(member: MemberAnswer, answers: readonly Answer[], missing:
     node: node.name,
     isLearner: status.isLearner,
     isLeader: status.leader === member.id,
-    problem: undefined,
+    problem: status.leader === 0n ? leaderless(member.name, node.name) : undefined,
     version: status.version,
     dbSize: status.dbSize,
     dbSizeInUse: status.dbSizeInUse,
@@ -193,6 +196,15 @@ function memberStatus(member: MemberAnswer, answers: readonly Answer[], missing:
     raftIndex: status.raftIndex,
     raftAppliedIndex: status.raftAppliedIndex,
     alarms: alarmsOf(member.id, status.errors),
+  };
+}
+
+/** It answers, but can't be read from: cut off from the others, or just back and not taken in yet. */
+function leaderless(member: string, node: string): NonNullable<MemberStatus['problem']> {
+  return {
+    code: 'etcd.no-leader',
+    message: `${member} has no leader.`,
+    hint: `Look at the network between ${node} and the other members, and at etcd's log there.`,
   };
 }
 
