@@ -1,0 +1,81 @@
+/**
+ * One backup as Keyturn's worker takes it, alone in a process, so that its memory and time can be measured. Argument: JSON
+ * of `BackupTask`; prints JSON of `BackupReport`.
+ */
+import { readFileSync } from 'node:fs';
+import { cronCalendar } from '../../src/adapters/cron.ts';
+import { systemClock } from '../../src/adapters/clock.ts';
+import { etcdClient } from '../../src/adapters/etcd/client.ts';
+import { sshShell } from '../../src/adapters/ssh/shell.ts';
+import { s3Store, type S3StoreOptions } from '../../src/adapters/stores/s3.ts';
+import type { ClusterSpec } from '../../src/domain/cluster.ts';
+import type { KeyturnEvent } from '../../src/domain/event.ts';
+import type { BackupJob } from '../../src/domain/job.ts';
+import { runBackup } from '../../src/jobs/run-backup.ts';
+import { fakeClusterLease } from '../fakes/cluster-lease.ts';
+import { fakeJobQueue } from '../fakes/job-queue.ts';
+// What a worker has loaded besides; its memory counts.
+import '../../src/adapters/log.ts';
+import '../../src/adapters/redis/queue.ts';
+
+export interface BackupTask {
+  readonly cluster: ClusterSpec;
+  readonly store: S3StoreOptions;
+  readonly id: string;
+}
+
+export interface BackupReport {
+  /** From the job's start to its end. */
+  readonly wallMs: number;
+  readonly bytes: number;
+  /** The process's memory high-water mark, in bytes. */
+  readonly peakMemory: number;
+  /** What it wrote to disks, in bytes. */
+  readonly diskBytes: number;
+  readonly objectKey: string;
+}
+
+const { cluster, store, id } = JSON.parse(process.argv[2] ?? '', (_, value: unknown) =>
+  value === null ? undefined : value,
+) as BackupTask;
+const target = s3Store(store, systemClock);
+const events: KeyturnEvent[] = [];
+const job: BackupJob = {
+  kind: 'backup',
+  id,
+  cluster: cluster.name,
+  trigger: { kind: 'person', user: 'U1' },
+  origin: undefined,
+  askedAt: new Date().toISOString(),
+};
+
+const started = performance.now();
+await runBackup(
+  job,
+  { attempt: 1, attempts: 1, signal: new AbortController().signal, remembered: [], remember: async () => undefined },
+  {
+    clusters: new Map([[cluster.name, cluster]]),
+    stores: new Map([[target.name, target]]),
+    etcd: etcdClient(sshShell({ bastions: [] })),
+    lease: fakeClusterLease(),
+    queue: fakeJobQueue(systemClock),
+    catalogue: { list: async () => ({ snapshots: [], problems: [] }) },
+    calendar: cronCalendar,
+    publish: async (event) => void events.push(event),
+    clock: systemClock,
+    log: { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error },
+    version: '0.0.0',
+  },
+);
+const wallMs = performance.now() - started;
+const last = events.at(-1);
+if (last?.type !== 'backup.stored') throw new Error(`The backup was not stored: ${JSON.stringify(last)}`);
+const report: BackupReport = {
+  wallMs,
+  bytes: last.record.size,
+  peakMemory: Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024,
+  diskBytes: Number(/^write_bytes: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]),
+  objectKey: last.record.object.key,
+};
+console.log(JSON.stringify(report));
+process.exit(0);

@@ -1,0 +1,39 @@
+/** Owns `npm run bench -- <benchmark>`: what can be measured, with which options, and how results are printed. */
+import { Command, InvalidArgumentError } from 'commander';
+import { becomeRoot } from '../../deploy/local/parts/host.ts';
+import { benchBackup, type Result } from './backup.ts';
+
+const GIB = 1024 ** 3;
+
+function bytes(text: string): number {
+  const [, number, unit = ''] = /^(\d+)(|MiB|GiB)$/.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError('expected bytes, e.g. 1GiB or 256MiB');
+  return Number(number) * ({ '': 1, MiB: 1024 ** 2, GiB: GIB }[unit] ?? 1);
+}
+
+function count(text: string): number {
+  if (!/^[1-9]\d?$/.test(text)) throw new InvalidArgumentError('expected 1 to 99');
+  return Number(text);
+}
+
+const program = new Command('bench').description('Measures Keyturn on real parts on this machine');
+
+program
+  .command('backup')
+  .description('a backup over SSH into S3 against the classic script (etcdctl snapshot save, s3cmd put)')
+  .option('--json', 'one JSON object a line: name, value, unit, runs')
+  .option('--size <bytes>', 'size of the database', bytes, GIB)
+  .option('--runs <count>', 'rounds of each measurement', count, 3)
+  .action(async ({ json, size, runs }: { json?: true; size: number; runs: number }) => {
+    await becomeRoot();
+    const print = ({ name, value, unit, runs: times }: Result): void => {
+      console.log(
+        json === true
+          ? JSON.stringify({ name, value, unit, runs: times })
+          : `${name.padEnd(36)} ${String(value).padStart(12)} ${unit}`,
+      );
+    };
+    await benchBackup({ size, runs, onResult: print, onProgress: (line) => console.error(line) });
+  });
+
+await program.parseAsync();
