@@ -8,6 +8,7 @@ import { catalogue } from './adapters/catalogue.ts';
 import { systemClock } from './adapters/clock.ts';
 import { cronCalendar, everyMinute } from './adapters/cron.ts';
 import { etcdClient } from './adapters/etcd/client.ts';
+import { sudoersFile } from './adapters/etcd/sudoers.ts';
 import { pinoLog, secretRegistry, type SecretRegistry } from './adapters/log.ts';
 import { redisConnections } from './adapters/redis/connection.ts';
 import { redisClusterLease } from './adapters/redis/lease.ts';
@@ -297,6 +298,15 @@ program
   .addOption(configOption())
   .action(async ({ config }: { config: string }) => {
     process.exitCode = (await check(readConfig(config, 'all'))) ? 0 : 1;
+  });
+
+program
+  .command('sudoers')
+  .description('prints what /etc/sudoers.d/keyturn on the nodes has to allow for backups')
+  .option('--user <name>', 'the login on the nodes', 'keyturn')
+  .option('--files <paths...>', "etcd's CA, certificate, key and manifest, where they are not kubeadm's")
+  .action(({ user, files }: { user: string; files?: string[] }) => {
+    process.stdout.write(sudoersFile(user, files));
   });
 
 program.parseAsync().catch((error: unknown) => {
