@@ -160,7 +160,7 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
       checks: ['sha256-trailer', 'size', 'bolt-magic', 'read-back'],
     };
     signal.throwIfAborted();
-    await copies.put(manifestKey(job.cluster, id), Buffer.from(serialiseManifest(record)));
+    await copies.putManifest(Buffer.from(serialiseManifest(record)));
     await sweepLater(deps, job, await copies.undo(copies.failed.map((failed) => failed.store)));
     return { record, copies: outcomes(copies, job.id), fallbackReason: read.fallbackReason };
   } catch (error) {
