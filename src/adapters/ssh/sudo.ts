@@ -36,6 +36,6 @@ export function sudoDenied(node: string, user: string, line: string): KeyturnErr
 
 export function sudoMissing(node: string, user: string): KeyturnError {
   return new KeyturnError('node.sudo-denied', `${node} has no sudo, and ${user} is not root.`, {
-    hint: `Install sudo on ${node}, or log in as root and set "become: none" for this node.`,
+    hint: `Install sudo on ${node}, or log in there as root (ssh.user: root, ssh.sudo: false).`,
   });
 }
