@@ -48,9 +48,13 @@ export function refusedHostKey(
   const type = presented[0]?.type.replace(/^ssh-|^ecdsa-.*/, (found) => (found === 'ssh-' ? '' : 'ecdsa')) ?? 'ed25519';
   const look = `ssh-keygen -lf /etc/ssh/ssh_host_${type}_key.pub`;
   if (pinned.length === 0) {
-    return new KeyturnError('ssh.host-key', `${who} is unknown: expected key: none configured; presented: ${shown}.`, {
-      hint: `Run "${look}" on the machine itself. If it prints the same fingerprint, set ssh.hostKey of this machine to it.`,
-    });
+    return new KeyturnError(
+      'ssh.host-key',
+      `The host key of ${who} is not known yet: expected key: none configured; presented: ${shown}.`,
+      {
+        hint: `Run "${look}" on the machine itself. If it prints the same fingerprint, set ssh.hostKey of this machine to it.`,
+      },
+    );
   }
   return new KeyturnError(
     'ssh.host-key',

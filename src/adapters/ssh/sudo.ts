@@ -30,7 +30,7 @@ export function sudoDenied(node: string, user: string, line: string): KeyturnErr
   return new KeyturnError(
     'node.sudo-denied',
     `sudo on ${node} did not let ${user} run a command as root without a password.`,
-    { hint: `Add this line to /etc/sudoers.d/keyturn on ${node}: ${line}` },
+    { hint: `Add this line to /etc/sudoers.d/keyturn on ${node} (the README has the whole file): ${line}` },
   );
 }
 

@@ -51,7 +51,7 @@ function judge(live: LiveLook): { readonly sign: Mrkdwn; readonly words: Mrkdwn 
     };
   const up = live.members.filter((m) => m.member.problem === undefined).length;
   const all = live.members.length;
-  const members = up === all ? plural(all, 'member') : mrk`${up} of ${plural(all, 'member')} answer`;
+  const members = up === all ? plural(all, 'member') : mrk`${up} of ${plural(all, 'member')} are well`;
   if (!live.hasLeader)
     return {
       sign: mrk`🔴`,
