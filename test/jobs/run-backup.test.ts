@@ -146,7 +146,7 @@ describe('a cluster that is not fit', () => {
     await runBackup(job, jobContext({ attempt: 3 }), deps);
     expect(last(events, 'backup.failed').problem).toMatchObject({
       code: 'etcd.no-leader',
-      message: 'The etcd of prod-eu has no leader (m2: it does not answer).',
+      message: 'The etcd of prod-eu has no leader: it does not answer.',
     });
   });
 
