@@ -19,13 +19,11 @@ let parts: Control;
 let full: TestS3;
 let bot: Bot;
 let newer: LocalClusterEnv;
-let older: LocalClusterEnv;
 
 beforeAll(async () => {
   world = await startWorld();
   parts = control(world.env.controlSocket);
   newer = localCluster(world.env, '3.5');
-  older = localCluster(world.env, '3.4');
   full = await startTestS3({ quota: 4_096 });
   const disk = join(world.dir, 'disk');
   await mkdir(disk);
