@@ -1,7 +1,8 @@
 /** What people read when something is wrong: each fault is made for real, and the message says what, where and what next. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import type { Message } from '../../deploy/local/workspace/state.ts';
 import { etcdctlSudoers } from '../../src/adapters/etcd/sudoers.ts';
 import { startTestS3, type TestS3 } from '../adapters/stores/swift.ts';
@@ -76,20 +77,11 @@ interface Node {
 }
 
 async function stores(disk: string): Promise<object> {
-  const { s3 } = world.env;
+  const config = parse(await readFile(await world.writeConfig(), 'utf8')) as { stores: { s3: object } };
+  const whole = config.stores.s3;
   const secret = async (name: string, value: string): Promise<{ file: string }> => {
     await writeFile(join(world.dir, name), value);
     return { file: join(world.dir, name) };
-  };
-  const whole = {
-    type: 's3',
-    endpoint: s3.endpoint,
-    allowPlainHttp: true,
-    bucket: s3.bucket,
-    prefix: 'errors',
-    forcePathStyle: true,
-    accessKeyId: await secret('access', s3.accessKey),
-    secretAccessKey: await secret('secret', s3.secretKey),
   };
   const { endpoint, bucket, credentials } = full.options;
   return {
@@ -247,12 +239,7 @@ describe('the nodes', () => {
 
 /** etcd's own tool takes the stored object. */
 async function expectAccepted(id: string): Promise<void> {
-  const { s3Store } = await import('../../src/adapters/stores/s3.ts');
-  const { systemClock } = await import('../../src/adapters/clock.ts');
-  const { s3 } = world.env;
-  const credentials = { accessKeyId: s3.accessKey, secretAccessKey: s3.secretKey };
-  const options = { ...full.options, endpoint: s3.endpoint, bucket: s3.bucket, prefix: 'errors', credentials };
-  const object = await s3Store(options, systemClock).get(`newer/${id}.db`);
+  const object = await world.store.get(`newer/${id}.db`);
   const cp1 = node(newer, 'cp1');
   await asRootOn(cp1, ['sh', '-c', 'cat > /root/check.db'], object);
   const status = await asRootOn(cp1, ['etcdutl', 'snapshot', 'status', '/root/check.db', '-w', 'json']);
