@@ -3,7 +3,6 @@
  * drops out without spoiling the others.
  */
 import { KeyturnError } from '../domain/error.ts';
-import { manifestKeyOf } from '../domain/snapshot.ts';
 import type { SnapshotStore, StoredObject, Upload } from '../ports.ts';
 
 interface Copy {
