@@ -8,6 +8,7 @@ import { catalogue } from './adapters/catalogue.ts';
 import { systemClock } from './adapters/clock.ts';
 import { cronCalendar, everyMinute } from './adapters/cron.ts';
 import { etcdClient } from './adapters/etcd/client.ts';
+import { sudoersFile } from './adapters/etcd/sudoers.ts';
 import { pinoLog, secretRegistry, type SecretRegistry } from './adapters/log.ts';
 import { redisConnections } from './adapters/redis/connection.ts';
 import { redisClusterLease } from './adapters/redis/lease.ts';
@@ -29,7 +30,7 @@ import { renderMissingSecret, secretRefs, type Role } from './config/secrets.ts'
 import { KeyturnError } from './domain/error.ts';
 import { handleJob } from './jobs/handle.ts';
 import { queueDueBackups } from './jobs/watch-schedule.ts';
-import type { SnapshotStore } from './ports.ts';
+import type { Log, SnapshotStore } from './ports.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -46,9 +47,9 @@ const CHECK_TIMEOUT_MS = 20_000;
 
 type World = ReturnType<typeof buildWorld>;
 
-function buildWorld(config: Config) {
+function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
   const secrets = secretRegistry();
-  const log = pinoLog(config.log.level, secrets);
+  const log = logTo(secrets);
   const clock = systemClock;
   const stores = config.stores.map((store) => buildStore(store, secrets));
   const storesOf = new Map(config.clusters.map(({ name, backup }) => [name, backup.stores]));
@@ -113,7 +114,7 @@ function optional(ref: SecretRef | undefined, secrets: SecretRegistry): string |
 // ── keyturn run ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function run(config: Config, role: Role, configFile: string): Promise<void> {
-  const world = buildWorld(config);
+  const world = buildWorld(config, (secrets) => pinoLog(config.log.level, secrets));
   const { log } = world;
   const started: Stop[] = [];
   let stopping: Promise<void> | undefined;
@@ -194,7 +195,8 @@ function slackOptions({ config, secrets, log }: World) {
 // ── keyturn check ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function check(config: Config): Promise<boolean> {
-  const world = buildWorld(config);
+  // One line a connection is all that it prints; what nobody foresaw goes to standard error.
+  const world = buildWorld(config, (secrets) => pinoLog('error', secrets, process.stderr));
   let good = true;
   for await (const result of checkConnections(probesOf(world), { ...world, timeoutMs: CHECK_TIMEOUT_MS })) {
     console.log(renderProbe(result));
@@ -297,6 +299,15 @@ program
   .addOption(configOption())
   .action(async ({ config }: { config: string }) => {
     process.exitCode = (await check(readConfig(config, 'all'))) ? 0 : 1;
+  });
+
+program
+  .command('sudoers')
+  .description('prints what /etc/sudoers.d/keyturn on the nodes has to allow for backups')
+  .option('--user <name>', 'the login on the nodes', 'keyturn')
+  .option('--files <paths...>', "etcd's CA, certificate, key and manifest, where they are not kubeadm's")
+  .action(({ user, files }: { user: string; files?: string[] }) => {
+    process.stdout.write(sudoersFile(user, files));
   });
 
 program.parseAsync().catch((error: unknown) => {

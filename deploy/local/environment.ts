@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startNodes, type LocalNodes, type NodesOptions } from './nodes/nodes.ts';
 import { defaultCacheDir } from './parts/host.ts';
+import { LocalPartsError } from './parts/problem.ts';
 import { ensureRootfs } from './parts/rootfs.ts';
 import { startRedis, type LocalRedis } from './services/redis.ts';
 import { startS3, type LocalS3 } from './services/s3.ts';
@@ -31,6 +32,7 @@ export interface EnvironmentOptions extends Pick<NodesOptions, 'clusters' | 'onP
 /** Everything up and healthy, or a LocalPartsError and nothing left. */
 export async function startEnvironment(options: EnvironmentOptions): Promise<Environment> {
   const { dir, onProgress } = options;
+  requireShortPath(dir);
   const cacheDir = defaultCacheDir();
   const dataDir = join(dir, 'data');
   await rm(dataDir, { recursive: true, force: true });
@@ -55,4 +57,15 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Env
     await stop();
     throw error;
   }
+}
+
+/** The kernel takes at most 107 bytes for the path of a unix socket; ours add up to 40 to the folder's. */
+const LONGEST_DIR = 67;
+
+function requireShortPath(dir: string): void {
+  const tooLong = Buffer.byteLength(dir) - LONGEST_DIR;
+  if (tooLong <= 0) return;
+  throw new LocalPartsError(`The path ${dir} is too long for the sockets in it.`, {
+    hint: `Clone into a folder whose path is at least ${tooLong} characters shorter.`,
+  });
 }

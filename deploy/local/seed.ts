@@ -4,7 +4,7 @@ import type { LocalCluster } from './nodes/nodes.ts';
 const KEYS_A_TRANSACTION = 100;
 
 /** Writes `count` keys of about `bytes` each under /registry/configmaps/demo. */
-export async function seedKeys(cluster: LocalCluster, count: number, bytes = 1_000): Promise<void> {
+export async function seedKeys(cluster: Pick<LocalCluster, 'etcdctl'>, count: number, bytes = 1_000): Promise<void> {
   for (let at = 0; at < count; at += KEYS_A_TRANSACTION) {
     const puts = Array.from({ length: Math.min(KEYS_A_TRANSACTION, count - at) }, (_, i) => put(at + i, bytes));
     // etcdctl reads compares, success and failure requests, each list ended by an empty line.

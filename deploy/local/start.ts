@@ -4,16 +4,18 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { open, mkdir } from 'node:fs/promises';
+import { mkdir, open, readFile } from 'node:fs/promises';
 import { createServer, connect, type Server } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { parse } from 'yaml';
 import { tsxArgv, writeBotConfig } from './bot.ts';
 import { startEnvironment, type Environment } from './environment.ts';
 import { becomeRoot, cloneDir } from './parts/host.ts';
 import { LocalPartsError } from './parts/problem.ts';
 import { seedKeys } from './seed.ts';
+import { appFromManifest } from './workspace/manifest.ts';
 import type { Workspace } from './workspace/server.ts';
 
 const CLUSTER = 'demo';
@@ -114,7 +116,14 @@ async function startWorkspaceProcess(
   logFd: number,
   where: { readonly socketPath: string; readonly publicUrl: string },
 ): Promise<{ readonly process: ChildProcess; readonly about: About }> {
-  const options = JSON.stringify({ ...where, port: WORKSPACE_PORT, name: 'Keyturn, local', tips: THINGS_TO_TRY });
+  const app = appFromManifest(parse(await readFile(join(cloneDir, 'deploy/slack-manifest.yaml'), 'utf8')));
+  const options = JSON.stringify({
+    ...app,
+    ...where,
+    port: WORKSPACE_PORT,
+    name: 'Keyturn, local',
+    tips: THINGS_TO_TRY,
+  });
   const child = startInHub(environment, tsxArgv('deploy/local/workspace/serve.ts'), logFd, {
     KEYTURN_WORKSPACE: options,
   });

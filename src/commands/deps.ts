@@ -1,7 +1,7 @@
 /** Owns what the commands need of the world, and the two guards that all of them share: permission and patience. */
 import type { ClusterSpec } from '../domain/cluster.ts';
 import { KeyturnError } from '../domain/error.ts';
-import { may, ROLE_FOR } from '../domain/permission.ts';
+import { HOLDERS_OF, may, ROLE_FOR } from '../domain/permission.ts';
 import type { Action, Person, Role, RoleHolders } from '../domain/permission.ts';
 import type {
   Clock,
@@ -52,7 +52,7 @@ export function requirePermission(deps: Pick<CommandDeps, 'people' | 'command'>,
   }
   const role = ROLE_FOR[action];
   const hint = `Ask one of them, or have yourself added to people.${role} in Keyturn's configuration.`;
-  throw new PermissionDenied(role, `${what}: it is for those who "${role}".`, hint);
+  throw new PermissionDenied(role, `${what}: it is for ${HOLDERS_OF[role]} only.`, hint);
 }
 
 /** The configured cluster of that name; throws cluster.unknown. */

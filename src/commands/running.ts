@@ -40,7 +40,11 @@ export async function askQueue<T>(clock: CommandDeps['clock'], asked: Promise<T>
   try {
     return await within(clock, QUEUE_PATIENCE_MS, asked, () => new Error(`no answer within ${QUEUE_PATIENCE_MS} ms`));
   } catch (error) {
-    if (error instanceof KeyturnError) throw error;
+    if (error instanceof KeyturnError)
+      throw new KeyturnError(error.code, `Nothing can be started now. ${error.message}`, {
+        hint: error.hint,
+        cause: error,
+      });
     throw new KeyturnError('queue.unavailable', "The queue (Redis) can't be reached, so nothing can be started now.", {
       hint: 'Try again in a minute. If it stays like this, look after Redis; "keyturn check" tells what is wrong.',
       cause: error,

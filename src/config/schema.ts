@@ -65,11 +65,10 @@ const sshSchema = z.strictObject({
 export type RawSsh = z.infer<typeof sshSchema>;
 
 function backupSchema(calendar: CronCalendar) {
-  const cron = checked('a cron expression of five fields, such as "0 */6 * * *"', (value) =>
-    accepts(() => calendar.next(value, 'UTC', new Date(0))),
-  ).refine((value) => value.trim().split(/\s+/).length === 5, {
-    error: 'a cron expression of five fields, such as "0 */6 * * *"',
-  });
+  const cron = checked(
+    'a cron expression of five fields, such as "0 */6 * * *"',
+    (value) => value.trim().split(/\s+/).length === 5 && accepts(() => calendar.next(value, 'UTC', new Date(0))),
+  );
   const zone = checked('a time zone such as Europe/Berlin or UTC', (value) =>
     accepts(() => new Intl.DateTimeFormat('en', { timeZone: value })),
   );

@@ -14,6 +14,14 @@ export const ROLE_FOR: Readonly<Record<Action, Role>> = {
   backup: 'operate',
 };
 
+/** What the holders of a role are called. */
+export const HOLDERS_OF: Readonly<Record<Role, string>> = {
+  anyone: 'full members of the workspace',
+  request: 'requesters',
+  approve: 'approvers',
+  operate: 'operators',
+};
+
 /** Slack user ids (`U…`, `W…`) and user group ids (`S…`) that have a role. */
 export type RoleHolders = Readonly<Record<Exclude<Role, 'anyone'>, readonly string[]>>;
 

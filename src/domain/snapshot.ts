@@ -41,6 +41,8 @@ export interface SnapshotRecord {
 /** Why a backup was taken. */
 export type Trigger =
   | { readonly kind: 'schedule'; readonly dueAt: string; readonly caughtUp: boolean }
+  /** The cluster has a schedule and was never backed up. */
+  | { readonly kind: 'first' }
   | { readonly kind: 'person'; readonly user: string };
 
 /** A snapshot and the stores that hold a copy with a manifest. */
@@ -157,11 +159,13 @@ const listOf = (check: Check): Check => {
 
 const triggerShapes: Readonly<Record<Trigger['kind'], Shape>> = {
   schedule: { kind: oneOf('schedule'), dueAt: time, caughtUp: flag },
+  first: { kind: oneOf('first') },
   person: { kind: oneOf('person'), user: name },
 };
 const trigger: Check = (value) => {
   const kind = isObject(value) ? value['kind'] : undefined;
-  if (kind !== 'schedule' && kind !== 'person') return 'a trigger of kind schedule or person';
+  if (kind !== 'schedule' && kind !== 'first' && kind !== 'person')
+    return 'a trigger of kind schedule, first or person';
   const problem = misfit(value, triggerShapes[kind], kind);
   return problem === undefined ? undefined : `a whole trigger (${problem})`;
 };

@@ -3,6 +3,7 @@
  * drops out without spoiling the others.
  */
 import { KeyturnError } from '../domain/error.ts';
+import { manifestKeyOf } from '../domain/snapshot.ts';
 import type { SnapshotStore, StoredObject, Upload } from '../ports.ts';
 
 interface Copy {
@@ -68,8 +69,9 @@ export class Copies {
     });
   }
 
-  /** Writes a small object beside each copy, and reads it back. */
-  async put(key: string, body: Uint8Array): Promise<void> {
+  /** Writes the manifest beside each copy, and reads it back. From here on they are snapshots. */
+  async putManifest(body: Uint8Array): Promise<void> {
+    const key = manifestKeyOf(this.key);
     await this.#each(async ({ store }) => {
       await store.put(key, body);
       if (!Buffer.from(await store.get(key)).equals(body)) throw readBackDiffers(key, store.name);
@@ -86,6 +88,8 @@ export class Copies {
   async #undoOne({ store, upload }: Copy): Promise<Leftover | undefined> {
     try {
       await upload?.abort();
+      // In this order: an object without a manifest is nothing, a manifest without its object would be a lie.
+      await store.remove(manifestKeyOf(this.key));
       await store.remove(this.key);
       return undefined;
     } catch {

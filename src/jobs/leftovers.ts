@@ -8,8 +8,10 @@ import type { Clock, ClusterLease, JobContext, JobResult, Log, SnapshotStore } f
  * objects with a manifest, are never touched. Throws store.*.
  */
 export async function clearLeftovers(store: SnapshotStore, cluster: string, keys: readonly string[]): Promise<void> {
-  for await (const upload of store.openUploads(clusterPrefix(cluster)))
-    if (isOwnObject(cluster, upload.key)) await store.abortUpload(upload);
+  // The full keys as well: some servers list open uploads only for those.
+  for (const prefix of [clusterPrefix(cluster), ...keys])
+    for await (const upload of store.openUploads(prefix))
+      if (isOwnObject(cluster, upload.key)) await store.abortUpload(upload);
   for (const key of keys)
     if (isOwnObject(cluster, key) && (await store.stat(manifestKeyOf(key))) === undefined) await store.remove(key);
 }

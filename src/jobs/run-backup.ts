@@ -160,7 +160,7 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
       checks: ['sha256-trailer', 'size', 'bolt-magic', 'read-back'],
     };
     signal.throwIfAborted();
-    await copies.put(manifestKey(job.cluster, id), Buffer.from(serialiseManifest(record)));
+    await copies.putManifest(Buffer.from(serialiseManifest(record)));
     await sweepLater(deps, job, await copies.undo(copies.failed.map((failed) => failed.store)));
     return { record, copies: outcomes(copies, job.id), fallbackReason: read.fallbackReason };
   } catch (error) {
@@ -197,7 +197,7 @@ async function copyStream(
 function chooseMember(status: ClusterStatus, cluster: string): MemberStatus {
   if (status.leader === undefined)
     throw new KeyturnError('etcd.no-leader', `The etcd of ${cluster} has no leader${unwell(status)}.`, {
-      hint: 'Bring back enough members for quorum; look at the etcd logs of those that are down.',
+      hint: `Bring back members until ${majority(status)} run and reach each other; look at the etcd logs of those that are down.`,
     });
   const member = pickMember(status);
   if (member !== undefined) return member;
@@ -206,9 +206,18 @@ function chooseMember(status: ClusterStatus, cluster: string): MemberStatus {
   });
 }
 
+/** `2 of 3`. */
+function majority({ members }: ClusterStatus): string {
+  const voters = members.filter((member) => !member.isLearner).length;
+  return `${Math.floor(voters / 2) + 1} of ${voters}`;
+}
+
+/** What is wrong with members, beyond having no leader. */
 function unwell(status: ClusterStatus): string {
-  const why = status.members.flatMap((m) => (m.problem === undefined ? [] : [`${m.name}: ${m.problem.message}`]));
-  return why.length === 0 ? '' : ` (${why.join('; ')})`;
+  const why = status.members.flatMap(({ problem }) =>
+    problem === undefined || problem.code === 'etcd.no-leader' ? [] : [problem.message.replace(/\.$/, '')],
+  );
+  return why.length === 0 ? '' : `: ${why.join('; ')}`;
 }
 
 function started({ job, context, stores }: Attempt, member: MemberStatus) {

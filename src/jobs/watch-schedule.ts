@@ -5,6 +5,7 @@
 import type { ClusterSpec } from '../domain/cluster.ts';
 import { scheduledBackupId, type BackupJob } from '../domain/job.ts';
 import { missedRun } from '../domain/schedule.ts';
+import type { Trigger } from '../domain/snapshot.ts';
 import type { Clock, CronCalendar, JobQueue, Log, Publish, SnapshotCatalogue, TickMemory } from '../ports.ts';
 
 export interface ScheduleDeps {
@@ -38,32 +39,47 @@ async function queueIfDue(cluster: ClusterSpec, deps: ScheduleDeps): Promise<voi
   const now = deps.clock.now();
   const previousRun = deps.calendar.previous(schedule, timezone, now);
   const lastQueuedRun = await deps.ticks.lastQueuedRun(cluster.name);
-  const newestSnapshotAt = lastQueuedRun === undefined ? await newestSnapshot(cluster.name, deps) : undefined;
+  // Asked only when Redis remembers nothing. With a store away we can't tell, and a backup too many is the safe side.
+  const stored = lastQueuedRun === undefined ? await deps.catalogue.list(cluster.name) : undefined;
+  const newestTakenAt = stored?.snapshots[0]?.record.takenAt;
+  const newestSnapshotAt = newestTakenAt === undefined ? undefined : new Date(newestTakenAt);
   const due = missedRun({ previousRun, lastQueuedRun, newestSnapshotAt });
-  if (due !== undefined) await queueRun(cluster.name, due, attempts, deps);
+  if (due !== undefined) {
+    const isFirst = stored?.snapshots.length === 0 && stored.problems.length === 0;
+    await queueRun(cluster.name, due, isFirst ? { kind: 'first' } : scheduledRun(due, now), attempts, deps);
+  }
   // Remembered after the job is in the queue: a crash in between adds the same id again, which is nothing.
   if (lastQueuedRun === undefined || lastQueuedRun < previousRun)
     await deps.ticks.setLastQueuedRun(cluster.name, previousRun);
 }
 
-async function queueRun(cluster: string, due: Date, attempts: number, deps: ScheduleDeps): Promise<void> {
+function scheduledRun(due: Date, now: Date): Trigger {
+  return { kind: 'schedule', dueAt: due.toISOString(), caughtUp: now.getTime() - due.getTime() > ON_TIME_MS };
+}
+
+async function queueRun(
+  cluster: string,
+  due: Date,
+  trigger: Trigger,
+  attempts: number,
+  deps: ScheduleDeps,
+): Promise<void> {
   const now = deps.clock.now();
-  const caughtUp = now.getTime() - due.getTime() > ON_TIME_MS;
   const job: BackupJob = {
     kind: 'backup',
     id: scheduledBackupId(cluster, due),
     cluster,
-    trigger: { kind: 'schedule', dueAt: due.toISOString(), caughtUp },
+    trigger,
     origin: undefined,
     askedAt: now.toISOString(),
   };
   if ((await deps.queue.add(job, { attempts })) === 'known') return;
-  const { trigger, origin } = job;
-  await deps.publish({ type: 'backup.queued', at: now.toISOString(), operation: job.id, cluster, trigger, origin });
-}
-
-/** Asked only when Redis remembers nothing. With a store away we can't tell, and a backup too many is the safe side. */
-async function newestSnapshot(cluster: string, { catalogue }: ScheduleDeps): Promise<Date | undefined> {
-  const { snapshots } = await catalogue.list(cluster);
-  return snapshots[0] === undefined ? undefined : new Date(snapshots[0].record.takenAt);
+  await deps.publish({
+    type: 'backup.queued',
+    at: now.toISOString(),
+    operation: job.id,
+    cluster,
+    trigger,
+    origin: undefined,
+  });
 }

@@ -336,7 +336,7 @@ describe('short answers', () => {
   test('help for one who may, and for one who may not', () => {
     expect(seen(helpView(showHelp(deps, person('U9'))))).toMatchSnapshot();
     expect(seen(helpView(showHelp(deps, person('U8'))))).toContain('backup &lt;cluster&gt;` – a backup now');
-    expect(seen(helpView(showHelp(deps, person('U8'))))).toContain('🔒 for those who “operate”');
+    expect(seen(helpView(showHelp(deps, person('U8'))))).toContain('🔒 operators only');
   });
 
   test('busy says what, since when and by whom', () => {

@@ -22,6 +22,8 @@ test('what is written is what is read', () => {
   expect(parseManifest(serialiseManifest(record))).toEqual({ ok: true, record });
   const byPerson = snapshotRecord({ trigger: { kind: 'person', user: 'U1' }, source: 'etcdctl', checks: [] });
   expect(parseManifest(serialiseManifest(byPerson))).toEqual({ ok: true, record: byPerson });
+  const first = snapshotRecord({ trigger: { kind: 'first' } });
+  expect(parseManifest(serialiseManifest(first))).toEqual({ ok: true, record: first });
 });
 
 test.each([
@@ -56,6 +58,7 @@ test.each([
   ['takenAt', '2026-13-21T06:00:00.000Z'],
   ['durationMs', Infinity],
   ['trigger', { kind: 'moon' }],
+  ['trigger', { kind: 'first', user: 'U1' }],
   ['trigger', { kind: 'person', user: 'U1', dueAt: '2026-11-21T06:00:00.000Z' }],
   ['trigger.dueAt', undefined],
   ['checks', ['all']],

@@ -42,10 +42,8 @@ describe.each([
     const [node] = cluster.nodes;
     if (node === undefined) throw new Error('no node');
     for (let i = 0; i < 20; i++) await parts.cluster(cluster.name).etcdctl(['put', `/e2e/${i}`, `value ${i}`]);
-    const keysInEtcd = Number(
-      JSON.parse(await parts.cluster(cluster.name).etcdctl(['get', '', '--from-key', '--keys-only', '-w', 'json']))
-        .count,
-    );
+    const count = await parts.cluster(cluster.name).etcdctl(['get', '', '--from-key', '--keys-only', '-w', 'json']);
+    const keysInEtcd = countOf(count);
 
     await world.workspace.runCommand('ada', 'etcd-backups', `/etcd backup ${cluster.name}`);
     await world.workspace.waitForMessage(
@@ -96,5 +94,10 @@ async function keysAfterRestore(
     done
     ${dir}/etcdctl --endpoints http://127.0.0.1:12379 get '' --from-key --keys-only -w json`;
   const answer = await asRootOn(node, ['sh', '-c', script, 'sh', file]);
-  return Number((JSON.parse(answer) as { count: number }).count);
+  return countOf(answer);
+}
+
+/** `count` of what etcdctl prints of a Range. */
+function countOf(json: string): number {
+  return (JSON.parse(json) as { count: number }).count;
 }

@@ -80,6 +80,20 @@ describe('a store that fails', () => {
     expect(queue.jobs.map((entry) => entry.job)).toMatchObject([{ kind: 'sweep', store: 'ceph', cluster: 'prod-eu' }]);
   });
 
+  test('and gives back another manifest than was written keeps neither manifest nor object', async () => {
+    const { deps, ceph, nas, events } = fakeWorld();
+    const get = ceph.get.bind(ceph);
+    ceph.get = async (key) => (key.endsWith('.manifest.json') ? Buffer.from('{}') : get(key));
+    await runBackup(job, jobContext(), deps);
+    const { copies } = last(events, 'backup.stored');
+    expect(copies.map(({ store, problem }) => [store, problem?.code])).toEqual([
+      ['nas', undefined],
+      ['ceph', 'store.corrupt'],
+    ]);
+    expect([...ceph.objects.keys()]).toEqual([]);
+    expect(nas.objects.size).toBe(2);
+  });
+
   test('everywhere fails the attempt, which is tried again', async () => {
     const { deps, stores, events } = fakeWorld();
     stores.forEach((store) => store.fail('upload.complete', storeAway));
@@ -132,7 +146,7 @@ describe('a cluster that is not fit', () => {
     await runBackup(job, jobContext({ attempt: 3 }), deps);
     expect(last(events, 'backup.failed').problem).toMatchObject({
       code: 'etcd.no-leader',
-      message: 'The etcd of prod-eu has no leader (m2: it does not answer).',
+      message: 'The etcd of prod-eu has no leader: it does not answer.',
     });
   });
 

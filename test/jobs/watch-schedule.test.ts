@@ -58,6 +58,12 @@ describe('a schedule', () => {
     expect(world.queue.jobs).toHaveLength(1);
   });
 
+  test('of a cluster that was never backed up begins at once, and is told as the first', async () => {
+    const { look, queue } = scheduled();
+    await look();
+    expect(queue.jobs.map(({ job }) => job)).toMatchObject([{ kind: 'backup', trigger: { kind: 'first' } }]);
+  });
+
   test('that is not there queues nothing', async () => {
     const { look, queue } = scheduled(clusterSpec({ schedule: undefined }));
     await look();

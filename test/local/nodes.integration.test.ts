@@ -75,7 +75,7 @@ test('a node is reached by way of the bastion', async () => {
 
 test("sudo lets the SSH user read etcd's certificates, and nothing else", async () => {
   const node = newer.node('cp1');
-  const key = await ssh(node, [`sudo -n cat ${newer.tlsDir}/healthcheck-client.key`]);
+  const key = await ssh(node, [`sudo -n cat ${newer.tlsDir}/server.key`]);
   expect(key.stdout).toContain('PRIVATE KEY');
   for (const refused of [
     'cat /etc/shadow',

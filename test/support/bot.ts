@@ -30,8 +30,10 @@ export interface World {
   readonly store: SnapshotStore;
   /** Where the configuration of the last bot stands. */
   configFile(): string;
-  /** Starts one more bot with this configuration; resolves when it is up. */
-  startBot(change?: Partial<LocalBotSettings>): Promise<Bot>;
+  /** Writes the configuration of a bot that is not started here; its path. */
+  writeConfig(change?: Partial<LocalBotSettings>): Promise<string>;
+  /** Starts one more bot with this configuration, by the program `through` when one is given; resolves when it is up. */
+  startBot(change?: Partial<LocalBotSettings>, through?: readonly string[]): Promise<Bot>;
   /** Ends every bot and the workspace. */
   close(): Promise<void>;
 }
@@ -46,16 +48,20 @@ export async function startWorld(options: { readonly workspace?: WorkspaceOption
   const corner = `t${process.pid}-${(worlds += 1)}`;
   const bots: Bot[] = [];
   let configFile = '';
+  const writeConfig: World['writeConfig'] = async (change = {}) => {
+    const settings = { ...settingsOf(env, workspace, join(dir, 'bot'), corner), ...change };
+    return (configFile = await writeBotConfig(settings));
+  };
   return {
     env,
     dir,
     workspace,
     store: storeOf(env, corner),
     configFile: () => configFile,
-    async startBot(change = {}) {
-      const settings = { ...settingsOf(env, workspace, join(dir, 'bot'), corner), ...change };
-      configFile = await writeBotConfig(settings);
-      const bot = await startBot(configFile, join(dir, `bot-${bots.length}.log`));
+    writeConfig,
+    async startBot(change, through = []) {
+      await writeConfig(change);
+      const bot = await startBot(configFile, join(dir, `bot-${bots.length}.log`), through);
       bots.push(bot);
       return bot;
     },
@@ -115,10 +121,10 @@ function storeOf({ s3 }: LocalEnv, prefix: string): SnapshotStore {
   );
 }
 
-async function startBot(configFile: string, logFile: string): Promise<Bot> {
+async function startBot(configFile: string, logFile: string, through: readonly string[]): Promise<Bot> {
   await mkdir(join(configFile, '..'), { recursive: true });
   const log = await open(logFile, 'a');
-  const [program = '', ...args] = tsxArgv('src/main.ts', ['run', '--config', configFile]);
+  const [program = '', ...args] = [...through, ...tsxArgv('src/main.ts', ['run', '--config', configFile])];
   const child = spawn(program, args, { stdio: ['ignore', log.fd, log.fd, 'ipc'] });
   await log.close();
   const ended = once(child, 'exit');

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { Environment } from '../../deploy/local/environment.ts';
+import type { LocalCluster } from '../../deploy/local/nodes/nodes.ts';
 
 /** What a test asks for: a method of a node, a cluster, Redis or S3, with JSON arguments. */
 export interface ControlCall {
@@ -44,7 +45,11 @@ function targetOf({ nodes, redis, s3 }: Environment, call: ControlCall): Methods
   if (call.target === 'redis') return { ...redis } as unknown as Methods;
   if (call.target === 's3') return { ...s3 } as unknown as Methods;
   const cluster = nodes.cluster(call.cluster ?? '');
-  if (call.target === 'cluster') return { ...cluster } as unknown as Methods;
+  if (call.target === 'cluster') {
+    // A time crosses JSON as text.
+    const reissue: LocalCluster['reissue'] = (pairs, notAfter) => cluster.reissue(pairs, new Date(notAfter));
+    return { ...cluster, reissue } as unknown as Methods;
+  }
   const machine = [...cluster.nodes, cluster.bastion].find((node) => node?.name === call.node);
   if (machine === undefined) throw new Error(`${cluster.name} has no node ${call.node ?? ''}`);
   return { ...machine } as unknown as Methods;

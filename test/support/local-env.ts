@@ -67,7 +67,11 @@ export function clusterOf(env: LocalEnv, cluster: LocalClusterEnv, ssh: Partial<
 }
 
 /** Runs `argv` as root on the node; throws with what it printed when it fails. */
-export function asRootOn(node: LocalNodeEnv, argv: readonly string[], input: string | Uint8Array = ''): Promise<string> {
+export function asRootOn(
+  node: LocalNodeEnv,
+  argv: readonly string[],
+  input: string | Uint8Array = '',
+): Promise<string> {
   const [program = '', ...args] = [...node.inside, ...argv];
   return new Promise((resolve, reject) => {
     const child = execFile(program, args, { timeout: 60_000, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {

@@ -146,16 +146,25 @@ function session(found: readonly SeenNode[], missing: readonly MissingNode[]): E
 
 /** A node's own answer, or why there is none. */
 type Answer = SeenNode & { readonly status: StatusAnswer | KeyturnError };
+type Spoken = SeenNode & { readonly status: StatusAnswer };
 
-/** Throws the first node's error when no member answers. */
+/** Throws the first node's error when no member answers, etcd.no-member when only learners do. */
 async function clusterStatus(found: readonly SeenNode[], missing: readonly MissingNode[]): Promise<ClusterStatus> {
   const answers = await Promise.all(
     found.map(async (seen): Promise<Answer> => ({ ...seen, status: await orError(seen.member.status()) })),
   );
-  const speaker = answers.find(({ status }) => !(status instanceof KeyturnError));
-  if (speaker === undefined || speaker.status instanceof KeyturnError) {
-    throw answers.map(({ status }) => status).find((status) => status instanceof KeyturnError) ?? nobody();
+  const speaking = answers.filter((answer): answer is Spoken => !(answer.status instanceof KeyturnError));
+  if (speaking.length === 0) {
+    throw (
+      withOthers(
+        answers.flatMap(({ node, status }) => (status instanceof KeyturnError ? { node, error: status } : [])),
+      ) ?? nobody()
+    );
   }
+  // A learner refuses to name the members. One that has a leader knows them as they are now.
+  const voters = speaking.filter(({ status }) => !status.isLearner);
+  const speaker = voters.find(({ status }) => status.leader !== 0n) ?? voters[0];
+  if (speaker === undefined) throw learnersOnly(speaking, answers, missing);
   const members = await speaker.member.memberList();
   return {
     clusterId: speaker.status.clusterId,
@@ -183,7 +192,7 @@ function memberStatus(member: MemberAnswer, answers: readonly Answer[], missing:
     node: node.name,
     isLearner: status.isLearner,
     isLeader: status.leader === member.id,
-    problem: undefined,
+    problem: status.leader === 0n ? leaderless(member.name, node.name) : undefined,
     version: status.version,
     dbSize: status.dbSize,
     dbSizeInUse: status.dbSizeInUse,
@@ -193,6 +202,15 @@ function memberStatus(member: MemberAnswer, answers: readonly Answer[], missing:
     raftIndex: status.raftIndex,
     raftAppliedIndex: status.raftAppliedIndex,
     alarms: alarmsOf(member.id, status.errors),
+  };
+}
+
+/** It answers, but can't be read from: cut off from the others, or just back and not taken in yet. */
+function leaderless(member: string, node: string): NonNullable<MemberStatus['problem']> {
+  return {
+    code: 'etcd.no-leader',
+    message: `${member} has no leader.`,
+    hint: `Look at the network between ${node} and the other members, and at etcd's log there.`,
   };
 }
 
@@ -227,12 +245,40 @@ function silentMember(member: MemberAnswer, answers: readonly Answer[], missing:
 
 /** A node that was reached tells more than one that was not. */
 function nothingFound(cluster: ClusterSpec, missing: readonly MissingNode[]): KeyturnError {
-  const reached = missing.find(({ error }) => !error.code.startsWith('ssh.'));
-  return (reached ?? missing[0])?.error ?? nobody(cluster.name);
+  const reached = missing.filter(({ error }) => !error.code.startsWith('ssh.'));
+  const others = missing.filter((node) => !reached.includes(node));
+  return withOthers([...reached, ...others]) ?? nobody(cluster.name);
+}
+
+/** The first node's error; of the others only who they are, so that nobody repairs one and wonders about the rest. */
+function withOthers([first, ...others]: readonly MissingNode[]): KeyturnError | undefined {
+  if (first === undefined || others.length === 0) return first?.error;
+  const names = others.map(({ node }) => node.name).join(', ');
+  const alike = others.every(({ error }) => error.code === first.error.code);
+  const more = alike ? `It is the same on ${names}.` : `Of ${names} none can be read either.`;
+  const { code, message, hint } = first.error;
+  return new KeyturnError(code, `${message} ${more}`, { hint, cause: first.error });
 }
 
 function nobody(cluster = 'The cluster'): KeyturnError {
   return new KeyturnError('node.etcd-not-found', `${cluster} has no nodes.`, { hint: 'Add nodes to the cluster.' });
+}
+
+function learnersOnly(
+  learners: readonly Spoken[],
+  answers: readonly Answer[],
+  missing: readonly MissingNode[],
+): KeyturnError {
+  const names = learners.map(({ node }) => node.name).join(', ');
+  const errors = [...answers.map(({ status }) => status), ...missing.map(({ error }) => error)];
+  const others = errors.flatMap((error) => (error instanceof KeyturnError ? [error.message] : []));
+  return new KeyturnError(
+    'etcd.no-member',
+    [`Of etcd only a learner answers (on ${names}), and a learner is never read.`, ...others].join(' '),
+    {
+      hint: "Bring back the voting members, or add their nodes to this cluster in Keyturn's configuration.",
+    },
+  );
 }
 
 function nowhere(member: string): KeyturnError {
@@ -242,9 +288,13 @@ function nowhere(member: string): KeyturnError {
 }
 
 function stopped({ node, supervisor }: EtcdOnNode): KeyturnError {
-  const by = { systemd: 'systemd unit', 'static-pod': 'static pod', unknown: 'process' }[supervisor.kind];
-  const what = supervisor.kind === 'systemd' ? `${by} ${supervisor.unit}` : by;
-  return new KeyturnError('etcd.unreachable', `etcd (${what}) is not running on ${node}.`, {
+  const what =
+    supervisor.kind === 'systemd'
+      ? ` (systemd unit ${supervisor.unit})`
+      : supervisor.kind === 'static-pod'
+        ? ' (a static pod)'
+        : '';
+  return new KeyturnError('etcd.unreachable', `etcd is not running on ${node}${what}.`, {
     hint:
       supervisor.kind === 'systemd'
         ? `Run "systemctl status ${supervisor.unit}" on ${node}.`

@@ -217,14 +217,25 @@ const ADVICE: Partial<Record<string, { readonly hint: string; readonly passes?: 
   MISCONF: { hint: "Look into Redis' log: it can't save to its disk and so takes no writes." },
 };
 
+/** What the network's errors mean. */
+const WORDS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ENOENT: 'there is no such socket',
+  ENOTFOUND: 'its name is not known to DNS',
+  EAI_AGAIN: 'DNS did not answer',
+  EHOSTUNREACH: 'there is no route to it',
+  ETIMEDOUT: 'no answer',
+};
+
 function isFinal(error: unknown): boolean {
   const code = replyCode(error);
   return code !== undefined && ADVICE[code]?.passes !== true;
 }
 
 function unavailable(where: string, cause: unknown): KeyturnError {
-  const said = cause instanceof Error ? cause.message : String(cause);
-  return new KeyturnError('queue.unavailable', `Redis at ${where} can't be used: ${said}`, {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const said = WORDS[(cause as { code?: string } | undefined)?.code ?? ''] ?? text.replace(/\.$/, '');
+  return new KeyturnError('queue.unavailable', `Redis at ${where} can't be used: ${said}.`, {
     hint:
       ADVICE[replyCode(cause) ?? '']?.hint ??
       `See that Redis runs and that ${where} can be reached from here, then try again.`,

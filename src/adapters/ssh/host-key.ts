@@ -48,9 +48,13 @@ export function refusedHostKey(
   const type = presented[0]?.type.replace(/^ssh-|^ecdsa-.*/, (found) => (found === 'ssh-' ? '' : 'ecdsa')) ?? 'ed25519';
   const look = `ssh-keygen -lf /etc/ssh/ssh_host_${type}_key.pub`;
   if (pinned.length === 0) {
-    return new KeyturnError('ssh.host-key', `${who} is unknown: expected key: none configured; presented: ${shown}.`, {
-      hint: `Run "${look}" on the machine itself. If it prints the same fingerprint, add it to hostKeys.`,
-    });
+    return new KeyturnError(
+      'ssh.host-key',
+      `The host key of ${who} is not known yet: expected key: none configured; presented: ${shown}.`,
+      {
+        hint: `Run "${look}" on the machine itself. If it prints the same fingerprint, set ssh.hostKey of this machine to it.`,
+      },
+    );
   }
   return new KeyturnError(
     'ssh.host-key',
@@ -58,7 +62,7 @@ export function refusedHostKey(
     {
       hint:
         `Someone may be in between, or the machine was set up anew. Run "${look}" on the machine itself; ` +
-        'change hostKeys only if it prints the presented fingerprint.',
+        'change ssh.hostKey of this machine only if it prints the presented fingerprint.',
     },
   );
 }

@@ -240,7 +240,7 @@ function explain(
 const ADVICE: Record<SshLogin['auth']['kind'], (login: SshLogin, host: string) => readonly [string, string]> = {
   key: ({ auth, user }, host) => [
     `the key ${auth.kind === 'key' ? auth.keyFile : ''}`,
-    `Add its public key to ~${user}/.ssh/authorized_keys on ${host}, or correct ssh.user and ssh.auth.keyFile.`,
+    `Add its public key to ~${user}/.ssh/authorized_keys on ${host}, or correct ssh.user and ssh.keyFile.`,
   ],
   agent: ({ auth, user }, host) => [
     `every key of the agent at ${auth.kind === 'agent' ? auth.socket : ''}`,
@@ -263,7 +263,7 @@ function authRefused(target: Target, accepted: readonly string[] | undefined, ca
 
 function authFailed(target: Target, why: string, cause: unknown): KeyturnError {
   return new KeyturnError('ssh.auth', `User ${target.ssh.user} can't log in to ${describe(target)}: ${why}.`, {
-    hint: 'Check ssh.auth of this machine in the configuration.',
+    hint: 'Check keyFile, passphraseFile, agent or passwordFile under ssh of this machine in the configuration.',
     cause,
   });
 }

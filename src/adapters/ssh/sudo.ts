@@ -30,12 +30,12 @@ export function sudoDenied(node: string, user: string, line: string): KeyturnErr
   return new KeyturnError(
     'node.sudo-denied',
     `sudo on ${node} did not let ${user} run a command as root without a password.`,
-    { hint: `Add this line to /etc/sudoers.d/keyturn on ${node}: ${line}` },
+    { hint: `Add this line to /etc/sudoers.d/keyturn on ${node} (the README has the whole file): ${line}` },
   );
 }
 
 export function sudoMissing(node: string, user: string): KeyturnError {
   return new KeyturnError('node.sudo-denied', `${node} has no sudo, and ${user} is not root.`, {
-    hint: `Install sudo on ${node}, or log in as root and set "become: none" for this node.`,
+    hint: `Install sudo on ${node}, or log in there as root (ssh.user: root, ssh.sudo: false).`,
   });
 }

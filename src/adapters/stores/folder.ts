@@ -318,25 +318,34 @@ function attempts(name: string, path: string): Attempt {
 }
 
 /** What the file system's errors mean, and what to do about them. */
-const MEANINGS: readonly { errors: readonly string[]; code: ErrorCode; hint: (path: string) => string }[] = [
+const MEANINGS: readonly {
+  errors: readonly string[];
+  code: ErrorCode;
+  words: string;
+  hint: (path: string) => string;
+}[] = [
   {
     errors: ['ENOSPC', 'EDQUOT', 'EFBIG'],
     code: 'store.full',
+    words: 'the disk is full',
     hint: (path) => `Make room on the disk of ${path}, or raise the quota.`,
   },
   {
     errors: ['EACCES', 'EPERM', 'EROFS'],
     code: 'store.credentials',
+    words: 'that is not allowed',
     hint: (path) => `Let Keyturn's user read and write ${path} (owner, mode, mount options).`,
   },
   {
     errors: ['ENOENT', 'ENOTDIR'],
     code: 'store.not-found',
+    words: 'the folder is not there',
     hint: (path) => `Create ${path}, or mount what belongs there.`,
   },
   {
     errors: ['EIO', 'ESTALE', 'ENOTCONN', 'EHOSTDOWN', 'EHOSTUNREACH', 'ETIMEDOUT', 'ENODEV', 'ENXIO'],
     code: 'store.unreachable',
+    words: 'the disk does not answer',
     hint: (path) => `Look at the disk or mount behind ${path}.`,
   },
 ];
@@ -344,7 +353,8 @@ const MEANINGS: readonly { errors: readonly string[]; code: ErrorCode; hint: (pa
 function describe(name: string, path: string, what: string, error: unknown): KeyturnError {
   const errno = codeOf(error) ?? 'unknown error';
   const meaning = MEANINGS.find((candidate) => candidate.errors.includes(errno));
-  return new KeyturnError(meaning?.code ?? 'store.refused', `Store ${name} could not ${what}: ${errno}.`, {
+  const why = meaning === undefined ? errno : `${meaning.words} (${errno})`;
+  return new KeyturnError(meaning?.code ?? 'store.refused', `Store ${name} could not ${what}: ${why}.`, {
     hint: meaning?.hint(path) ?? `Look at ${path} and at the system's log.`,
     cause: error,
   });

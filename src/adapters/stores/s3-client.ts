@@ -81,6 +81,10 @@ export interface S3Access {
   ) => Promise<T | undefined>;
 }
 
+// The SDK writes six lines to standard error about a Node version of the future, in every process that makes a client.
+// Which Node we run on is package.json's to say; the SDK's version is pinned there too.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+
 /** Throws config.invalid for a plain `http://` endpoint that is not allowed. Opens no connection. */
 export function s3Access(options: S3StoreOptions, tuning: S3Tuning, clock: Clock): S3Access {
   const encrypted = !(options.endpoint?.startsWith('http://') ?? false);

@@ -12,6 +12,8 @@ export interface S3Place {
 
 interface Meaning {
   readonly code: ErrorCode;
+  /** What the server's code means, where that is not plain from it. */
+  readonly words?: string;
   readonly hint: (place: S3Place) => string;
   /** Worth another try; default false. */
   readonly transient?: boolean;
@@ -19,11 +21,13 @@ interface Meaning {
 
 const secret: Meaning = {
   code: 'store.credentials',
+  words: 'the secret key is wrong',
   hint: ({ store }) =>
     `The secret key for store ${store} does not fit its access key; check what secretAccessKey names.`,
 };
 const accessKey: Meaning = {
   code: 'store.credentials',
+  words: 'the access key is not taken',
   hint: ({ store, endpoint }) =>
     `Check accessKeyId of store ${store}: ${endpoint} does not know it, or it has expired.`,
 };
@@ -44,6 +48,7 @@ const clock: Meaning = {
 };
 const noBucket: Meaning = {
   code: 'store.not-found',
+  words: 'the bucket does not exist',
   hint: ({ store, bucket }) => `Create bucket ${bucket}, or correct the bucket of store ${store}.`,
 };
 const notThere: Meaning = {
@@ -61,15 +66,18 @@ const region: Meaning = {
 };
 const full: Meaning = {
   code: 'store.full',
+  words: 'it is full',
   hint: ({ store, bucket }) => `Make room in store ${store}, or raise the quota of bucket ${bucket} or of its owner.`,
 };
 const away: Meaning = {
   code: 'store.unreachable',
+  words: 'it does not answer',
   hint: ({ endpoint }) => `See that ${endpoint} is up and can be reached from here (address, port, firewall).`,
   transient: true,
 };
 const noName: Meaning = {
   ...away,
+  words: 'its host name is not known',
   hint: ({ store, endpoint }) => `Check the endpoint of store ${store}: the name in ${endpoint} is not known here.`,
 };
 const unwell: Meaning = {
@@ -91,6 +99,7 @@ const garbled: Meaning = {
 };
 const certificate: Meaning = {
   code: 'store.unreachable',
+  words: 'its certificate is not trusted',
   hint: ({ store, endpoint }) =>
     `Renew the certificate of ${endpoint}, or name the authority that signed it in caFile of store ${store}.`,
 };
@@ -214,7 +223,8 @@ export function describeS3Error(place: S3Place, what: string, error: unknown): K
   const said = [name, status === undefined ? undefined : `HTTP ${status}`]
     .filter((part) => part !== undefined)
     .join(', ');
-  return new KeyturnError(meaning.code, `Store ${place.store} could not ${what}: ${said || 'unknown error'}.`, {
+  const why = meaning.words === undefined ? said || 'unknown error' : `${meaning.words}${said && ` (${said})`}`;
+  return new KeyturnError(meaning.code, `Store ${place.store} could not ${what}: ${why}.`, {
     hint: meaning.hint(place),
     cause: new Error(said || 'unknown error'),
   });

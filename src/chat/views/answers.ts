@@ -2,13 +2,14 @@
 import type { BackupAnswer } from '../../commands/request-backup.ts';
 import type { HelpReport } from '../../commands/show-help.ts';
 import type { Problem } from '../../domain/error.ts';
+import { HOLDERS_OF } from '../../domain/permission.ts';
 import { bold, code, context, join, lines, mrk, mention, message, plain, section } from '../blocks.ts';
 import type { MessageView, Mrkdwn } from '../blocks.ts';
 import { runningPhrase } from './running.ts';
 
 export function helpView(report: HelpReport): MessageView {
   const entries = report.entries.map(({ usage, summary, allowed, role }) => {
-    const lock = allowed ? mrk`` : mrk` · 🔒 for those who “${plain(role)}”`;
+    const lock = allowed ? mrk`` : mrk` · 🔒 ${plain(HOLDERS_OF[role])} only`;
     return mrk`${code(usage)} – ${plain(summary)}${lock}`;
   });
   const title = mrk`*Keyturn keeps etcd recoverable.* This is what you can type:`;

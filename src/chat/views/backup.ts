@@ -171,6 +171,7 @@ function asked(state: BackupMessage): Mrkdwn {
 
 export function triggeredBy(trigger: Trigger): Mrkdwn {
   if (trigger.kind === 'person') return mrk`asked by ${mention(trigger.user)}`;
+  if (trigger.kind === 'first') return mrk`first backup of this cluster`;
   return trigger.caughtUp ? mrk`caught up, was due ${date(trigger.dueAt)}` : mrk`scheduled for ${date(trigger.dueAt)}`;
 }
 

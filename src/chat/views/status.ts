@@ -51,17 +51,15 @@ function judge(live: LiveLook): { readonly sign: Mrkdwn; readonly words: Mrkdwn 
     };
   const up = live.members.filter((m) => m.member.problem === undefined).length;
   const all = live.members.length;
-  const members = up === all ? plural(all, 'member') : mrk`${up} of ${plural(all, 'member')} answer`;
+  const members = up === all ? plural(all, 'member') : mrk`${up} of ${plural(all, 'member')} are well`;
   if (!live.hasLeader)
     return {
       sign: mrk`🔴`,
       words: join([mrk`*no leader: the cluster can't serve*`, members]),
     };
   const trouble = live.missing.length > 0 || live.members.some((m) => warnings(m).length > 0);
-  return {
-    sign: up < all || trouble ? mrk`🟠` : mrk`🟢`,
-    words: join([members, versions(live)]),
-  };
+  const [sign, word] = up < all || trouble ? [mrk`🟠`, mrk`*needs a look*`] : [mrk`🟢`, mrk`healthy`];
+  return { sign, words: join([word, members, versions(live)]) };
 }
 
 function versions(live: Extract<LiveLook, { kind: 'live' }>): Mrkdwn | undefined {
@@ -85,7 +83,7 @@ function liveBlocks(live: LiveLook): KnownBlock[] {
   ];
 }
 
-/** `🟢 *cp2* · follower · 3.5.16 · 412 MB of 8.0 GB (5 %) · in step`. */
+/** `🟢 *cp2* · healthy · follower · 3.5.16 · 412 MB of 8.0 GB (5 %) · in step`. */
 function memberLine(line: MemberLine): Mrkdwn {
   const { member, lag } = line;
   const name = mrk`${bold(member.name === '' ? 'not started' : member.name)}${member.node === undefined || member.node === member.name ? mrk`` : mrk` on ${code(member.node)}`}`;
@@ -95,7 +93,7 @@ function memberLine(line: MemberLine): Mrkdwn {
   const bad = warnings(line);
   return fit(
     join([
-      mrk`${bad.length > 0 ? mrk`🟠` : mrk`🟢`} ${name}`,
+      bad.length > 0 ? mrk`🟠 ${name}` : mrk`🟢 ${name} · healthy`,
       member.isLeader ? mrk`*leader*` : member.isLearner ? mrk`learner` : mrk`follower`,
       plain(member.version, 40),
       database(line),

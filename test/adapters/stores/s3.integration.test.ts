@@ -142,7 +142,8 @@ describe('a real server', () => {
       s3Store({ ...s3.options, ...changes }, systemClock, quick).check();
     await expect(check({ credentials: { ...credentials, secretAccessKey: 'wrong' } })).rejects.toMatchObject({
       code: 'store.credentials',
-      message: 'Store swift could not list bucket etcd-backup: SignatureDoesNotMatch, HTTP 403.',
+      message:
+        'Store swift could not list bucket etcd-backup: the secret key is wrong (SignatureDoesNotMatch, HTTP 403).',
       hint: expect.stringContaining('secret key') as string,
     });
     await expect(check({ credentials: { ...credentials, accessKeyId: 'no:body' } })).rejects.toMatchObject({
