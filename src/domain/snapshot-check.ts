@@ -19,11 +19,12 @@ export interface CheckedSnapshot {
   readonly sha256: string;
 }
 
-/** Follows a snapshot while it is read; holds no more than its head and its last 32 bytes. */
+/** Follows a snapshot while it is read; holds its head and the last chunk, which must not change after it was handed in. */
 export class SnapshotCheck {
   readonly #hash = createHash('sha256');
   readonly #head = Buffer.alloc(HEAD);
-  #tail: Uint8Array = new Uint8Array(0);
+  /** What may have the trailer in it, and so is not in the hash yet: at least 32 bytes, once there were so many. */
+  #held: Uint8Array = new Uint8Array(0);
   #size = 0;
 
   get size(): number {
@@ -34,15 +35,13 @@ export class SnapshotCheck {
     if (this.#size < HEAD) this.#head.set(chunk.subarray(0, HEAD - this.#size), this.#size);
     this.#size += chunk.length;
     if (chunk.length >= TRAILER) {
-      this.#hash.update(this.#tail);
-      this.#hash.update(chunk.subarray(0, chunk.length - TRAILER));
-      this.#tail = Buffer.from(chunk.subarray(chunk.length - TRAILER));
+      this.#hash.update(this.#held);
+      this.#held = chunk;
       return;
     }
-    const both = Buffer.concat([this.#tail, chunk]);
-    const keep = Math.max(0, both.length - TRAILER);
-    this.#hash.update(both.subarray(0, keep));
-    this.#tail = both.subarray(keep);
+    const both = Buffer.concat([this.#held.subarray(-TRAILER), chunk]);
+    this.#hash.update(this.#held.subarray(0, -TRAILER));
+    this.#held = both;
   }
 
   /** Call once, at the end. Throws etcd.snapshot-corrupt. */
@@ -50,9 +49,11 @@ export class SnapshotCheck {
     if (this.#size % 512 !== TRAILER) throw corrupt(`its size of ${this.#size} bytes is not that of a whole snapshot`);
     if (this.#head.readUInt32LE(MAGIC_AT) !== BOLT_MAGIC || this.#head.readUInt32LE(MAGIC_AT + 4) !== BOLT_VERSION)
       throw corrupt('it does not begin like an etcd database');
+    const trailer = this.#held.subarray(-TRAILER);
+    this.#hash.update(this.#held.subarray(0, -TRAILER));
     const content = this.#hash.copy().digest();
-    if (!content.equals(this.#tail)) throw corrupt('its sha256 trailer does not fit its content');
-    return { size: this.#size, sha256: this.#hash.update(this.#tail).digest('hex') };
+    if (!content.equals(trailer)) throw corrupt('its sha256 trailer does not fit its content');
+    return { size: this.#size, sha256: this.#hash.update(trailer).digest('hex') };
   }
 }
 

@@ -9,14 +9,12 @@ export interface EtcdAccess {
   readonly key: string;
 }
 
-const never = new AbortController().signal;
-
 export async function openKv({ address, ca, cert, key }: EtcdAccess): Promise<GrpcSession> {
   const socket = connect({ host: address, port: 2379, noDelay: true });
   return openGrpc(
     socket,
     { options: { ca, cert, key, host: address }, pinned: undefined },
-    { window: 1 << 20, signal: never },
+    { window: 1 << 20, signal: new AbortController().signal },
   );
 }
 
@@ -24,7 +22,7 @@ export async function openKv({ address, ca, cert, key }: EtcdAccess): Promise<Gr
 export async function put(session: GrpcSession, key: string, value: Uint8Array): Promise<void> {
   const name = Buffer.from(key);
   const message = Buffer.concat([field(1, name), field(2, value)]);
-  await session.unary('/etcdserverpb.KV/Put', message, { signal: never });
+  await session.unary('/etcdserverpb.KV/Put', message, { signal: new AbortController().signal });
 }
 
 function field(number: number, bytes: Uint8Array): Buffer {

@@ -22,13 +22,30 @@ export interface Pipe {
   }): AsyncGenerator<Uint8Array>;
 }
 
-/** `source` is paused while more than 1 MiB waits. */
+/**
+ * `source` is paused while more than 1 MiB waits. A snapshot comes in slices of some 8 KiB, 140,000 a GiB: what is done for
+ * each of them is little, and the reader is woken once for all that came in one turn of the event loop.
+ */
 export function pipe(source: Source): Pipe {
   let waiting: Uint8Array[] = [];
   let bytes = 0;
   let paused = false;
   let ended: { readonly error: Error | undefined } | undefined;
-  let wake = (): void => undefined;
+  let wake: (() => void) | undefined;
+  let willWake = false;
+
+  const wakeSoon = (): void => {
+    if (willWake) return;
+    willWake = true;
+    setImmediate(() => {
+      willWake = false;
+      wake?.();
+    });
+  };
+  const end = (error?: Error): void => {
+    ended ??= { error };
+    wakeSoon();
+  };
 
   return {
     push(piece) {
@@ -38,49 +55,59 @@ export function pipe(source: Source): Pipe {
         paused = true;
         source.pause();
       }
-      wake();
+      wakeSoon();
     },
-    end(error) {
-      ended ??= { error };
-      wake();
-    },
+    end,
     async *read({ signal, stallTimeoutMs, onStall }) {
-      for (;;) {
-        signal.throwIfAborted();
-        const batch = waiting;
-        waiting = [];
-        bytes = 0;
-        yield* batch;
-        if (paused && waiting.length === 0) {
-          paused = false;
-          source.resume();
+      const stall = stallWatch(stallTimeoutMs, () => end(onStall()));
+      const onAbort = (): void => end(signal.reason as Error);
+      signal.addEventListener('abort', onAbort, { once: true });
+      try {
+        for (;;) {
+          signal.throwIfAborted();
+          const batch = waiting;
+          waiting = [];
+          bytes = 0;
+          yield* batch;
+          if (paused && waiting.length === 0) {
+            paused = false;
+            source.resume();
+          }
+          if (waiting.length > 0) continue;
+          if (ended !== undefined) {
+            if (ended.error !== undefined) throw ended.error;
+            return;
+          }
+          stall.start();
+          await new Promise<void>((resolve) => (wake = resolve));
+          stall.stop();
         }
-        if (waiting.length > 0) continue;
-        if (ended !== undefined) {
-          if (ended.error !== undefined) throw ended.error;
-          return;
-        }
-        // The loop has waited since it looked at the signal: a listener would come too late.
-        signal.throwIfAborted();
-        await new Promise<void>((resolve, reject) => {
-          const settle = (then: () => void): void => {
-            clearTimeout(timer);
-            signal.removeEventListener('abort', onAbort);
-            wake = () => undefined;
-            then();
-          };
-          const onAbort = (): void => settle(() => reject(signal.reason as Error));
-          const timer = setTimeout(() => settle(() => reject(onStall())), stallTimeoutMs);
-          signal.addEventListener('abort', onAbort, { once: true });
-          wake = () => settle(resolve);
-        });
+      } finally {
+        stall.end();
+        signal.removeEventListener('abort', onAbort);
       }
     },
   };
 }
 
-/** Shorter waits cost more than they even out. Milliseconds. */
-const SHORTEST_WAIT = 10;
+/** Calls `onStall` when a wait, from `start` to `stop`, lasted `ms`. One timer for all waits: there are thousands a second. */
+function stallWatch(ms: number, onStall: () => void): { start(): void; stop(): void; end(): void } {
+  let since: number | undefined;
+  const timer = setInterval(
+    () => {
+      if (since !== undefined && performance.now() - since >= ms) onStall();
+    },
+    Math.max(10, ms / 20),
+  );
+  return {
+    start: () => (since = performance.now()),
+    stop: () => (since = undefined),
+    end: () => clearInterval(timer),
+  };
+}
+
+/** Long waits make bursts, which a busy etcd would feel; shorter ones than this timers can't. Milliseconds. */
+const SHORTEST_WAIT = 2;
 
 /** Hands pieces on at no more than `bytesPerSecond`; whoever makes them is held back by that. */
 export async function* limited(

@@ -15,8 +15,8 @@ import { snapshotDecoder } from './snapshot-decoder.ts';
 /** A healthy etcd answers in milliseconds; one without a leader after 7 s. */
 const CALL_TIMEOUT_MS = 10_000;
 const CALL_WINDOW = 1024 * 1024;
-/** What etcd may send ahead while a snapshot is read at full speed; 50 ms of 300 MB/s. */
-const SNAPSHOT_WINDOW = 16 * 1024 * 1024;
+/** What etcd may send ahead while a snapshot is read at full speed: 160 MB/s at 50 ms; it is memory when a store is slow. */
+const SNAPSHOT_WINDOW = 8 * 1024 * 1024;
 const SMALLEST_WINDOW = 64 * 1024;
 
 /** Connects at the first call. `ended` ends everything. */
@@ -43,6 +43,13 @@ export function grpcMember(
   };
 
   /** One connection for all short calls; a broken one is made anew at the next. */
+  const talk = (signal: AbortSignal): Promise<GrpcSession> => (shared ??= connect(CALL_WINDOW, signal));
+
+  const forget = (): void => {
+    void shared?.then(drop, () => undefined);
+    shared = undefined;
+  };
+
   const call = async <T>(
     path: string,
     message: Uint8Array,
@@ -52,13 +59,10 @@ export function grpcMember(
     const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
     const signal = AbortSignal.any([timeout, closed.signal]);
     try {
-      const session = await (shared ??= connect(CALL_WINDOW, signal));
+      const session = await talk(signal);
       return decode(await session.unary(path, message, { signal, metadata }));
     } catch (error) {
-      if (!(error instanceof GrpcError)) {
-        void shared?.then(drop, () => undefined);
-        shared = undefined;
-      }
+      if (!(error instanceof GrpcError)) forget();
       if (timeout.aborted && error === timeout.reason) throw tookTooLong(place);
       throw etcdError(error, place, 'etcd.unreachable', closed.signal);
     }
@@ -73,7 +77,9 @@ export function grpcMember(
       if (session !== undefined) drop(session);
     };
     try {
-      session = await connect(windowFor(options.rateLimit), signal);
+      const { rateLimit } = options;
+      const roundTripMs = rateLimit === undefined ? 0 : await (await talk(signal)).roundTrip(signal);
+      session = await connect(rateLimit === undefined ? SNAPSHOT_WINDOW : windowFor(rateLimit, roundTripMs), signal);
       // etcd answers at once when it refuses, else with its first blob.
       const stream = await session.stream(METHODS.snapshot, EMPTY, { signal });
       return {
@@ -87,6 +93,7 @@ export function grpcMember(
       };
     } catch (error) {
       end();
+      forget();
       throw etcdError(error, place, 'etcd.stream-broken', signal);
     } finally {
       clearTimeout(tooLate);
@@ -107,10 +114,13 @@ export function grpcMember(
   };
 }
 
-/** A rate limit must hold etcd back, not fill buffers: 100 ms of it may be on its way. */
-function windowFor(rateLimit: number | undefined): number {
-  if (rateLimit === undefined) return SNAPSHOT_WINDOW;
-  return Math.round(Math.min(SNAPSHOT_WINDOW, Math.max(SMALLEST_WINDOW, rateLimit / 10)));
+/**
+ * A rate limit must hold etcd back, not fill buffers: what it may send ahead lasts for the way there and back, twice, since
+ * room is told of when half of it is used up, and for 10 ms more. So what etcd sends in one go stays small.
+ */
+function windowFor(rateLimit: number, roundTripMs: number): number {
+  const bytes = (rateLimit / 1000) * (2 * roundTripMs + 10);
+  return Math.round(Math.min(SNAPSHOT_WINDOW, Math.max(SMALLEST_WINDOW, bytes)));
 }
 
 /** The snapshot's bytes, as they come; ends only after gRPC status 0 between two messages. */

@@ -33,6 +33,8 @@ export interface GrpcSession {
   unary(path: string, message: Uint8Array, options: CallOptions): Promise<Uint8Array>;
   /** One request; the answer is read by the caller. Resolves when etcd has begun to answer. */
   stream(path: string, message: Uint8Array, options: CallOptions): Promise<GrpcStream>;
+  /** Milliseconds to etcd and back. */
+  roundTrip(signal: AbortSignal): Promise<number>;
   close(): void;
 }
 
@@ -196,7 +198,19 @@ function grpcSession(session: ClientHttp2Session, close: () => void, broken: () 
     return unframe(Buffer.concat(chunks));
   };
 
-  return { unary, stream, close };
+  const roundTrip: GrpcSession['roundTrip'] = (signal) =>
+    new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      const onAbort = (): void => reject(signal.reason as Error);
+      signal.addEventListener('abort', onAbort, { once: true });
+      session.ping((error: Error | null, ms) => {
+        signal.removeEventListener('abort', onAbort);
+        if (error === null) resolve(ms);
+        else reject(broken() ?? error);
+      });
+    });
+
+  return { unary, stream, roundTrip, close };
 }
 
 /** The status is in the trailers, or in the headers when there is no answer but it. */

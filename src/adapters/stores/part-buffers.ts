@@ -17,7 +17,7 @@ export interface PartBuffersOptions<Sum> {
   readonly count: number;
   /** Bytes of part `number`; may grow with it. */
   readonly sizeOf: (number: number) => number;
-  /** Begins the checksum of a part; it is fed while the bytes are warm in the processor's cache. */
+  /** Begins the checksum of a part; it is fed in strides, while the bytes are warm in the processor's cache. */
   readonly startSum: () => Sum;
   /** Sends a full part; its bytes are its own until this settles. */
   readonly send: (part: Part<Sum>) => Promise<void>;
@@ -32,6 +32,9 @@ export interface PartBuffers<Sum> {
   drained(): Promise<void>;
 }
 
+/** Checksums are fed this many bytes at a time: chunks are small, and each call costs. */
+const STRIDE = 256 * 1024;
+
 /** Memory taken is `count` times the size of a part, whatever is written. */
 export function partBuffers<Sum extends PartSum>(options: PartBuffersOptions<Sum>): PartBuffers<Sum> {
   const { count, sizeOf, startSum, send } = options;
@@ -39,7 +42,7 @@ export function partBuffers<Sum extends PartSum>(options: PartBuffersOptions<Sum
   const onTheWay = new Set<Promise<void>>();
   let made = 0;
   let number = 1;
-  let filling: { buffer: Buffer; length: number; sum: Sum } | undefined;
+  let filling: { buffer: Buffer; length: number; summed: number; sum: Sum } | undefined;
   let failed: { error: unknown } | undefined;
 
   const throwIfFailed = (): void => {
@@ -55,6 +58,10 @@ export function partBuffers<Sum extends PartSum>(options: PartBuffersOptions<Sum
     if (used?.length === size) return used;
     if (used === undefined) made += 1;
     return Buffer.allocUnsafeSlow(size);
+  };
+  const sumUp = (part: NonNullable<typeof filling>): void => {
+    if (part.length > part.summed) part.sum.update(part.buffer.subarray(part.summed, part.length));
+    part.summed = part.length;
   };
   const sendFull = (buffer: Buffer, sum: Sum): void => {
     const sending = send({ number, bytes: buffer, sum })
@@ -73,20 +80,25 @@ export function partBuffers<Sum extends PartSum>(options: PartBuffersOptions<Sum
     async write(chunk) {
       throwIfFailed();
       for (let at = 0; at < chunk.length;) {
-        filling ??= { buffer: await takeBuffer(), length: 0, sum: startSum() };
+        filling ??= { buffer: await takeBuffer(), length: 0, summed: 0, sum: startSum() };
         const { buffer, length, sum } = filling;
         const piece = chunk.subarray(at, at + buffer.length - length);
         buffer.set(piece, length);
-        sum.update(piece);
         filling.length += piece.length;
         at += piece.length;
-        if (filling.length === buffer.length) {
+        const isFull = filling.length === buffer.length;
+        if (isFull || filling.length - filling.summed >= STRIDE) sumUp(filling);
+        if (isFull) {
           filling = undefined;
           sendFull(buffer, sum);
         }
       }
     },
-    rest: () => filling && { number, bytes: filling.buffer.subarray(0, filling.length), sum: filling.sum },
+    rest() {
+      if (!filling) return undefined;
+      sumUp(filling);
+      return { number, bytes: filling.buffer.subarray(0, filling.length), sum: filling.sum };
+    },
     async drained() {
       await Promise.all(onTheWay);
       throwIfFailed();
