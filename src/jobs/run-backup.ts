@@ -83,7 +83,7 @@ async function afterFailure(
   context.signal.throwIfAborted();
   deps.log.warn({ err: error, operation: job.id, attempt: context.attempt }, 'backup attempt failed');
   // Without the lease nobody can say what is in the stores: the last word is left to a report that has it.
-  if (lease.lost.aborted && context.attempt === context.attempts) throw error;
+  if (lease.lost.aborted && context.attempt >= context.attempts) throw error;
   return fail(job, context, deps, error);
 }
 

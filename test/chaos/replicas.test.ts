@@ -1,7 +1,9 @@
 /**
  * The line that this holds: two replicas, one schedule every minute, one of them hit at random for ten minutes, and every
- * minute has exactly one backup or one reported failure. `KEYTURN_CHAOS_MINUTES` and `KEYTURN_CHAOS_SEED` change the run.
+ * minute has exactly one backup or one reported failure. `KEYTURN_CHAOS_MINUTES` and `KEYTURN_CHAOS_SEED` change the run,
+ * and `KEYTURN_CHAOS_STORY` names a file for all that was logged.
  */
+import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { seedKeys } from '../../deploy/local/seed.ts';
 import { redisConnections } from '../../src/adapters/redis/connection.ts';
@@ -61,6 +63,8 @@ test(`two replicas hit at random for ${MINUTES} minutes: each minute has one bac
 
   const runs = await readRuns(world);
   console.log(summary({ seed: SEED, minutes: MINUTES, replicas, runs, attempts }));
+  const story = process.env['KEYTURN_CHAOS_STORY'];
+  if (story !== undefined) await writeFile(story, await linesOf([...replicas, ...after], Infinity));
   expect([...[...runs.values()].flatMap(breaches), ...missedMinutes(replicas, runs, startedAt, endedAt)]).toEqual([]);
   await eventually(
     'nothing left in the store',

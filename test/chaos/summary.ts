@@ -33,10 +33,8 @@ function delayMs({ trigger, takenAt }: Run['snapshots'][number]): number {
   return trigger.kind === 'schedule' ? Date.parse(takenAt) - Date.parse(trigger.dueAt) : 0;
 }
 
-const LINES = 400;
-
-/** Every blow and every line of the bots' logs, in order of time; the newest ones. */
-export async function linesOf(replicas: readonly Replica[]): Promise<string> {
+/** Every blow and every line of the bots' logs, in order of time; the `newest` ones. */
+export async function linesOf(replicas: readonly Replica[], newest = 400): Promise<string> {
   const lines: { at: number; line: string }[] = [];
   for (const { name, bots, blown } of replicas) {
     for (const { blow, at, forMs } of blown) lines.push({ at: at.getTime(), line: `${name} ── ${blow}, ${forMs} ms` });
@@ -50,5 +48,5 @@ export async function linesOf(replicas: readonly Replica[]): Promise<string> {
     }
   }
   const sorted = lines.sort((a, b) => a.at - b.at).map(({ at, line }) => `${new Date(at).toISOString()} ${line}`);
-  return sorted.slice(-LINES).join('\n');
+  return sorted.slice(-newest).join('\n');
 }
