@@ -1,13 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
 // Three rings: `unit` needs nothing but Node; `integration` and `e2e` need the local parts and are started by
-// `npm test` (test/run.ts) inside the network namespace where those parts live.
+// `npm test` (test/run.ts) inside the network namespace where those parts live. One ring after the other, and there one
+// file after the other: they break the parts that they share.
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: 'unit',
+          sequence: { groupOrder: 0 },
           include: ['test/**/*.test.ts'],
           exclude: ['test/e2e/**', 'test/chaos/**', 'test/**/*.integration.test.ts'],
         },
@@ -15,6 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
+          sequence: { groupOrder: 1 },
           include: ['test/**/*.integration.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
@@ -24,6 +27,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          sequence: { groupOrder: 2 },
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 180_000,
@@ -33,6 +37,7 @@ export default defineConfig({
       {
         test: {
           name: 'chaos',
+          sequence: { groupOrder: 3 },
           include: ['test/chaos/**/*.test.ts'],
           testTimeout: 1_200_000,
           hookTimeout: 180_000,
