@@ -122,8 +122,12 @@ async function run(config: Config, role: Role, configFile: string): Promise<void
     stopping ??= stopAll(world, started, why).then(() => process.exit(exitCode));
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop(signal, 0));
-  // A worker started by `keyturn run` goes when its parent goes.
-  if (process.connected) process.on('disconnect', () => stop('the parent process is gone', 0));
+  // A worker started by `keyturn run` goes when its parent goes, also when that was before it could listen for it.
+  process.on('disconnect', () => stop('the parent process is gone', 0));
+  if (process.send !== undefined && !process.connected) {
+    stop('the parent process is gone', 0);
+    return;
+  }
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'a promise was rejected and nobody looked'));
 
   if (role !== 'chat') started.push(role === 'all' ? superviseWorker(configFile, log) : await startWorker(world));

@@ -174,8 +174,8 @@ export interface EtcdClient {
 
 export interface JobContext {
   /**
-   * 1 for the first attempt; attempts that died with their process count. Above `attempts` when the last one died: the
-   * handler then only reports the failure, and answers 'done'.
+   * 1 for the first attempt; attempts that died with their process count. Above `attempts` when the last one died or
+   * threw: the handler then only reports how it ended, and answers 'done'.
    */
   readonly attempt: number;
   readonly attempts: number;
@@ -188,8 +188,9 @@ export interface JobContext {
 }
 
 /**
- * What a handler answers: done, or try again later. A thrown error counts as 'again' (with backoff) until attempts run
- * out; thrown because the worker was told to stop it costs no attempt, and another takes the job up at once.
+ * What a handler answers: done, or try again later. A thrown error counts as 'again' (with backoff), and after the last
+ * attempt the handler is called to report; thrown because the worker was told to stop it costs no attempt, and another
+ * takes the job up at once.
  */
 export type JobHandler = (job: Job, context: JobContext) => Promise<JobResult>;
 export type JobResult =
@@ -278,9 +279,12 @@ export interface Outbox {
   enqueue(key: string): Promise<void>;
   /**
    * `pauseMs`: nothing is delivered for so long, then this message again, first. A handler that throws is called again
-   * for this key with backoff, while others go on. One delivery at a time among all replicas.
+   * for this key with backoff, while others go on. One delivery at a time among all replicas: `stillOurs` is false once
+   * another replica may have taken this one over (the process hung for long), and then nothing may be sent any more.
    */
-  deliver(handler: (key: string) => Promise<'delivered' | { readonly pauseMs: number }>): Promise<Worker>;
+  deliver(
+    handler: (key: string, stillOurs: () => boolean) => Promise<'delivered' | { readonly pauseMs: number }>,
+  ): Promise<Worker>;
   close(): Promise<void>;
 }
 

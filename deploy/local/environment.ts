@@ -2,7 +2,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startNodes, type LocalNodes, type NodesOptions } from './nodes/nodes.ts';
-import { defaultCacheDir } from './parts/host.ts';
+import { checkHost, defaultCacheDir } from './parts/host.ts';
 import { LocalPartsError } from './parts/problem.ts';
 import { ensureRootfs } from './parts/rootfs.ts';
 import { startRedis, type LocalRedis } from './services/redis.ts';
@@ -32,6 +32,7 @@ export interface EnvironmentOptions extends Pick<NodesOptions, 'clusters' | 'onP
 /** Everything up and healthy, or a LocalPartsError and nothing left. */
 export async function startEnvironment(options: EnvironmentOptions): Promise<Environment> {
   const { dir, onProgress } = options;
+  await checkHost();
   requireShortPath(dir);
   const cacheDir = defaultCacheDir();
   const dataDir = join(dir, 'data');

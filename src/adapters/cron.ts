@@ -4,6 +4,7 @@ import { createTask, type Logger } from 'node-cron';
 import { KeyturnError } from '../domain/error.ts';
 import type { CronCalendar, Log } from '../ports.ts';
 
+const MINUTE_MS = 60_000;
 const HOUR_MS = 3600 * 1000;
 /** No zone changes its clock twice within so long. */
 const SURE_MS = 14 * 24 * HOUR_MS;
@@ -38,6 +39,7 @@ export const cronCalendar: CronCalendar = {
 
 /**
  * Calls `task` at every full minute, never twice at once: a tick that comes while the last one still runs is left out.
+ * After a process hung (a frozen machine, a blocked event loop) the newest tick is made up for, however late.
  * `stop` resolves when a running task has ended; safe twice. A task that throws is logged, and called again next minute.
  */
 export function everyMinute(task: () => Promise<void>, log: Log): { stop(): Promise<void> } {
@@ -46,7 +48,11 @@ export function everyMinute(task: () => Promise<void>, log: Log): { stop(): Prom
     running = task().catch((error: unknown) => log.error({ error }, 'The tick of this minute failed'));
     return running;
   };
-  const ticker = createTask('* * * * *', once, { noOverlap: true, logger: toLogger(log) });
+  const ticker = createTask('* * * * *', once, {
+    noOverlap: true,
+    missedExecutionTolerance: MINUTE_MS,
+    logger: toLogger(log),
+  });
   void ticker.start();
   return {
     async stop() {

@@ -65,6 +65,8 @@ export function pinoLog(
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      // What stands under `err` is serialised already; pino's own way would run message and causes together.
+      serializers: { err: (value: unknown) => value },
     },
     { write: (line: string) => void destination.write(secrets.redact(line)) },
   );

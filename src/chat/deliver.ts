@@ -41,14 +41,15 @@ const MAX_BACKOFF_MS = 30_000;
 const HISTORY_PAGES = 5;
 
 /** The outbox's handler. Never throws for what Slack does; throws what the memory throws. */
-export function deliverer(options: DeliveryOptions): (key: string) => Promise<DeliveryResult> {
+export function deliverer(options: DeliveryOptions): Parameters<Outbox['deliver']>[0] {
   let failuresInARow = 0;
-  return async (key) => {
+  return async (key, stillOurs) => {
     try {
-      await deliver(options, key);
+      await deliver(options, key, stillOurs);
       failuresInARow = 0;
       return 'delivered';
     } catch (error) {
+      if (error instanceof TakenOver) return { pauseMs: 0 };
       const refusal = refusalOf(error);
       if (refusal === undefined) throw error;
       failuresInARow += 1;
@@ -78,7 +79,25 @@ function afterRefusal(log: Log, key: string, refusal: Refusal, failuresInARow: n
   }
 }
 
-async function deliver(options: DeliveryOptions, key: string): Promise<void> {
+/** This process hung for so long that another may have made the delivery, and told newer things. */
+class TakenOver extends Error {}
+
+/** The calls that change something in Slack, only while the delivery is ours. */
+function guarded({ chat, conversations }: MessageApi, stillOurs: () => boolean): MessageApi {
+  const check = (): void => {
+    if (!stillOurs()) throw new TakenOver();
+  };
+  return {
+    chat: {
+      postMessage: async (message) => (check(), chat.postMessage(message)),
+      update: async (message) => (check(), chat.update(message)),
+    },
+    conversations,
+  };
+}
+
+async function deliver(asked: DeliveryOptions, key: string, stillOurs: () => boolean): Promise<void> {
+  const options = { ...asked, slack: guarded(asked.slack, stillOurs) };
   const record = await options.sentMessages.read(key);
   if (record === undefined) {
     options.log.warn({ key }, 'A message to deliver is not remembered any more');

@@ -3,12 +3,13 @@
  * drops out without spoiling the others.
  */
 import { KeyturnError } from '../domain/error.ts';
-import { manifestKeyOf } from '../domain/snapshot.ts';
 import type { SnapshotStore, StoredObject, Upload } from '../ports.ts';
 
 interface Copy {
   readonly store: SnapshotStore;
   upload: Upload | undefined;
+  /** Key of the manifest, once its writing was begun: from then on the snapshot may count. */
+  manifest: string | undefined;
   error: unknown;
 }
 
@@ -36,7 +37,7 @@ export class Copies {
   static async begin(stores: readonly SnapshotStore[], key: string, signal: AbortSignal): Promise<Copies> {
     const copies = new Copies(
       key,
-      stores.map((store) => ({ store, upload: undefined, error: undefined })),
+      stores.map((store) => ({ store, upload: undefined, manifest: undefined, error: undefined })),
     );
     await copies.#each(async (copy) => {
       copy.upload = await copy.store.beginUpload(key, signal);
@@ -69,27 +70,35 @@ export class Copies {
     });
   }
 
-  /** Writes the manifest beside each copy, and reads it back. From here on they are snapshots. */
-  async putManifest(body: Uint8Array): Promise<void> {
-    const key = manifestKeyOf(this.key);
-    await this.#each(async ({ store }) => {
+  /** Writes the manifest beside each copy of `size` bytes, and reads it back. */
+  async putManifest(key: string, body: Uint8Array, size: number): Promise<void> {
+    await this.#each(async (copy) => {
+      const { store } = copy;
+      copy.manifest = key;
       await store.put(key, body);
       if (!Buffer.from(await store.get(key)).equals(body)) throw readBackDiffers(key, store.name);
+      // Who took the cluster over while this process hung has removed the object, as it had no manifest then.
+      requireSize(await store.stat(this.key), size, store.name);
     });
   }
 
-  /** Takes back what the given stores hold of this object. Never throws; says where that did not work. */
-  async undo(stores: readonly SnapshotStore[]): Promise<Leftover[]> {
+  /**
+   * Takes back what the given stores hold of this snapshot. Without the lease (`alone` is false) a snapshot that may
+   * count already is left to whoever has it now. Never throws; says where that did not work.
+   */
+  async undo(stores: readonly SnapshotStore[], alone: boolean): Promise<Leftover[]> {
     const copies = this.#copies.filter((copy) => stores.includes(copy.store));
-    const left = await Promise.all(copies.map((copy) => this.#undoOne(copy)));
+    const left = await Promise.all(copies.map((copy) => this.#undoOne(copy, alone)));
     return left.filter((leftover) => leftover !== undefined);
   }
 
-  async #undoOne({ store, upload }: Copy): Promise<Leftover | undefined> {
+  async #undoOne({ store, upload, manifest }: Copy, alone: boolean): Promise<Leftover | undefined> {
     try {
       await upload?.abort();
-      // In this order: an object without a manifest is nothing, a manifest without its object would be a lie.
-      await store.remove(manifestKeyOf(this.key));
+      if (manifest !== undefined) {
+        if (!alone && (await store.stat(this.key)) !== undefined) return undefined;
+        await store.remove(manifest);
+      }
       await store.remove(this.key);
       return undefined;
     } catch {

@@ -4,16 +4,26 @@ import { clusterPrefix, isOwnObject, manifestKeyOf } from '../domain/snapshot.ts
 import type { Clock, ClusterLease, JobContext, JobResult, Log, SnapshotStore } from '../ports.ts';
 
 /**
- * Call it only with the cluster's lease: then no upload of Keyturn's is rightly open there. Objects of others, and
- * objects with a manifest, are never touched. Throws store.*.
+ * Call it only with the cluster's lease, and let `signal` end it when that is lost: then no upload of Keyturn's is
+ * rightly open there. Objects of others, and objects with a manifest, are never touched. Throws store.*.
  */
-export async function clearLeftovers(store: SnapshotStore, cluster: string, keys: readonly string[]): Promise<void> {
+export async function clearLeftovers(
+  store: SnapshotStore,
+  cluster: string,
+  keys: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
   // The full keys as well: some servers list open uploads only for those.
   for (const prefix of [clusterPrefix(cluster), ...keys])
-    for await (const upload of store.openUploads(prefix))
+    for await (const upload of store.openUploads(prefix)) {
+      signal.throwIfAborted();
       if (isOwnObject(cluster, upload.key)) await store.abortUpload(upload);
-  for (const key of keys)
-    if (isOwnObject(cluster, key) && (await store.stat(manifestKeyOf(key))) === undefined) await store.remove(key);
+    }
+  for (const key of keys) {
+    const isSnapshot = !isOwnObject(cluster, key) || (await store.stat(manifestKeyOf(key))) !== undefined;
+    signal.throwIfAborted();
+    if (!isSnapshot) await store.remove(key);
+  }
 }
 
 /** How long a job waits when the cluster is busy with something else. */
@@ -37,7 +47,7 @@ export async function runSweep(job: SweepJob, context: JobContext, deps: SweepDe
   const lease = await deps.lease.acquire({ id: job.id, kind: 'sweep', cluster: job.cluster, startedAt });
   if ('heldBy' in lease) return { kind: 'later', afterMs: BUSY_WAIT_MS };
   try {
-    await clearLeftovers(store, job.cluster, job.keys);
+    await clearLeftovers(store, job.cluster, job.keys, lease.lost);
     return { kind: 'done' };
   } catch (error) {
     context.signal.throwIfAborted();

@@ -58,27 +58,33 @@ const SWEEP_ATTEMPTS = 50;
 export async function runBackup(job: BackupJob, context: JobContext, deps: BackupDeps): Promise<JobResult> {
   const spec = deps.clusters.get(job.cluster);
   if (spec === undefined) return fail(job, context, deps, unknownCluster(job.cluster));
-  if (context.attempt > context.attempts) return fail(job, context, deps, interrupted());
   const startedAt = deps.clock.now().toISOString();
   const lease = await deps.lease.acquire({ id: job.id, kind: 'backup', cluster: job.cluster, startedAt });
   if ('heldBy' in lease) return { kind: 'later', afterMs: BUSY_WAIT_MS };
   try {
-    const finished = await attemptOnce(job, context, deps, spec, lease);
-    await deps.publish({
-      type: 'backup.stored',
-      ...base(job, deps),
-      ...finished,
-      nextRunAt: nextRunAt(spec, deps),
-    });
+    const end = await attemptOnce(job, context, deps, spec, lease).catch((error: unknown) => ({ error }));
+    if ('error' in end) return await afterFailure(job, context, deps, lease, end.error);
+    // When this can't be told the job comes again, and the next attempt finds the snapshot: nothing has failed.
+    await deps.publish({ type: 'backup.stored', ...base(job, deps), ...end, nextRunAt: nextRunAt(spec, deps) });
     return { kind: 'done' };
-  } catch (error) {
-    // The process is to stop: nothing failed, another worker takes the job up.
-    context.signal.throwIfAborted();
-    deps.log.warn({ err: error, operation: job.id, attempt: context.attempt }, 'backup attempt failed');
-    return await fail(job, context, deps, error);
   } finally {
     await lease.release();
   }
+}
+
+async function afterFailure(
+  job: BackupJob,
+  context: JobContext,
+  deps: BackupDeps,
+  lease: Lease,
+  error: unknown,
+): Promise<JobResult> {
+  // The process is to stop: nothing failed, another worker takes the job up.
+  context.signal.throwIfAborted();
+  deps.log.warn({ err: error, operation: job.id, attempt: context.attempt }, 'backup attempt failed');
+  // Without the lease nobody can say what is in the stores: the last word is left to a report that has it.
+  if (lease.lost.aborted && context.attempt >= context.attempts) throw error;
+  return fail(job, context, deps, error);
 }
 
 type Finished = Pick<
@@ -94,11 +100,12 @@ async function attemptOnce(
   lease: Lease,
 ): Promise<Finished> {
   const stores = spec.backup.stores.flatMap((name) => deps.stores.get(name) ?? []);
-  const done = await finishedEarlier(job, context, stores);
-  if (done !== undefined) return done;
   const limit = timeLimit(deps.clock, spec.backup.timeoutMs, context.signal, lease.lost);
   try {
-    await clearEarlier(job, context, stores, deps);
+    const done = await finishedEarlier(job, context, stores, deps);
+    await clearEarlier(job, context, stores, deps, limit.signal);
+    if (done !== undefined) return done;
+    if (context.attempt > context.attempts) throw interrupted();
     const session = await deps.etcd.open(spec, limit.signal);
     try {
       return await readAndStore({ job, context, deps, spec, lease, stores, session, signal: limit.signal });
@@ -160,11 +167,19 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
       checks: ['sha256-trailer', 'size', 'bolt-magic', 'read-back'],
     };
     signal.throwIfAborted();
-    await copies.putManifest(Buffer.from(serialiseManifest(record)));
-    await sweepLater(deps, job, await copies.undo(copies.failed.map((failed) => failed.store)));
+    const manifest = Buffer.from(serialiseManifest(record));
+    await copies.putManifest(manifestKey(job.cluster, id), manifest, record.object.size);
+    await sweepLater(
+      deps,
+      job,
+      await copies.undo(
+        copies.failed.map((failed) => failed.store),
+        !lease.lost.aborted,
+      ),
+    );
     return { record, copies: outcomes(copies, job.id), fallbackReason: read.fallbackReason };
   } catch (error) {
-    await sweepLater(deps, job, await copies.undo(stores));
+    await sweepLater(deps, job, await copies.undo(stores, !lease.lost.aborted));
     throw error;
   }
 }
@@ -239,9 +254,16 @@ async function finishedEarlier(
   job: BackupJob,
   context: JobContext,
   stores: readonly SnapshotStore[],
+  deps: BackupDeps,
 ): Promise<Finished | undefined> {
   for (const id of context.remembered) {
-    const found = await Promise.all(stores.map((store) => readManifest(store, manifestKey(job.cluster, id))));
+    const look = (store: SnapshotStore): Promise<SnapshotRecord | undefined> =>
+      readSnapshot(store, job.cluster, id).catch((error: unknown) => {
+        // With a store away we can't tell, and a snapshot too many is the safe side.
+        deps.log.warn({ err: error, operation: job.id, store: store.name }, 'earlier attempts could not be looked up');
+        return undefined;
+      });
+    const found = await Promise.all(stores.map(look));
     const record = found.find((manifest) => manifest !== undefined);
     if (record === undefined) continue;
     const missing = toProblem(interrupted(), job.id);
@@ -254,10 +276,14 @@ async function finishedEarlier(
   return undefined;
 }
 
-async function readManifest(store: SnapshotStore, key: string): Promise<SnapshotRecord | undefined> {
+/** The record of a snapshot that is there whole: manifest and object. */
+async function readSnapshot(store: SnapshotStore, cluster: string, id: string): Promise<SnapshotRecord | undefined> {
+  const key = manifestKey(cluster, id);
   if ((await store.stat(key)) === undefined) return undefined;
   const parsed = parseManifest(Buffer.from(await store.get(key)).toString());
-  return parsed.ok ? parsed.record : undefined;
+  if (!parsed.ok) return undefined;
+  const { object } = parsed.record;
+  return (await store.stat(object.key))?.size === object.size ? parsed.record : undefined;
 }
 
 /** A store that is away now is cleared by a sweep; it must not keep the others from getting their copy. */
@@ -266,13 +292,15 @@ async function clearEarlier(
   context: JobContext,
   stores: readonly SnapshotStore[],
   deps: BackupDeps,
+  signal: AbortSignal,
 ): Promise<void> {
   const keys = context.remembered.map((id) => objectKey(job.cluster, id));
   const left: Leftover[] = [];
   for (const store of stores) {
     try {
-      await clearLeftovers(store, job.cluster, keys);
+      await clearLeftovers(store, job.cluster, keys, signal);
     } catch (error) {
+      signal.throwIfAborted();
       deps.log.warn({ err: error, operation: job.id, store: store.name }, 'leftovers could not be cleared');
       left.push(...keys.map((key) => ({ store, key })));
     }
@@ -361,7 +389,7 @@ function timedOut(ms: number): KeyturnError {
 }
 
 function interrupted(): KeyturnError {
-  return new KeyturnError('job.interrupted', 'The worker was killed in the middle of the backup, each time.', {
+  return new KeyturnError('job.interrupted', 'The worker was killed or cut off from Redis in the middle, each time.', {
     hint: "Look at the worker's memory limit and its log, then back up again.",
   });
 }

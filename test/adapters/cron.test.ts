@@ -126,6 +126,19 @@ describe('the ticker', () => {
     expect(ticks).toEqual(['06:01', '06:02', '06:03']);
   });
 
+  test('after a hang over a full minute the tick is made up for, once', async () => {
+    const ticks: string[] = [];
+    const ticker = everyMinute(async () => void ticks.push(new Date().toISOString().slice(11, 19)), silent);
+    await vi.advanceTimersByTimeAsync(29_000);
+    // The process is frozen from 06:00:59 to 06:03:40: its timers come late.
+    vi.setSystemTime(at('2026-11-21T06:03:39.500Z'));
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ticks).toEqual(['06:03:40']);
+    await vi.advanceTimersByTimeAsync(30_000);
+    await ticker.stop();
+    expect(ticks).toEqual(['06:03:40', '06:04:00']);
+  });
+
   test('a tick that throws is logged, and the next one comes', async () => {
     const errors: string[] = [];
     let ticks = 0;

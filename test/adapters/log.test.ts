@@ -41,6 +41,16 @@ describe('a line of the log', () => {
     expect(lines().map((line) => line.msg)).toEqual(['c', 'd']);
   });
 
+  test('says the same of an error by whatever name the field goes, its message as it is', () => {
+    const { log, lines } = recorder();
+    const error = new Error('outer', { cause: new Error('inner') });
+    log.warn({ err: error }, 'a');
+    log.warn({ error }, 'b');
+    const [a, b] = lines();
+    expect(a?.['err']).toEqual(b?.['error']);
+    expect(a?.['err']).toMatchObject({ message: 'outer', cause: { message: 'inner' } });
+  });
+
   test('shows an error with code, message, hint, stack and its chain of causes', () => {
     const { log, lines } = recorder();
     const root = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });

@@ -1,6 +1,7 @@
 /** Owns `npm run bench -- <benchmark>`: what can be measured, with which options, and how results are printed. */
 import { Command, InvalidArgumentError } from 'commander';
 import { becomeRoot } from '../../deploy/local/parts/host.ts';
+import { benchAcks } from './acks.ts';
 import { benchBackup, type Result } from './backup.ts';
 
 const GIB = 1024 ** 3;
@@ -26,14 +27,30 @@ program
   .option('--runs <count>', 'rounds of each measurement', count, 3)
   .action(async ({ json, size, runs }: { json?: true; size: number; runs: number }) => {
     await becomeRoot();
-    const print = ({ name, value, unit, runs: times }: Result): void => {
-      console.log(
-        json === true
-          ? JSON.stringify({ name, value, unit, runs: times })
-          : `${name.padEnd(36)} ${String(value).padStart(12)} ${unit}`,
-      );
-    };
-    await benchBackup({ size, runs, onResult: print, onProgress: (line) => console.error(line) });
+    await benchBackup({ size, runs, onResult: printer(json), onProgress });
   });
+
+program
+  .command('acks')
+  .description('how soon slash commands are acked while a backup runs, against an idle bot')
+  .option('--json', 'one JSON object a line: name, value, unit, runs')
+  .option('--runs <count>', 'rounds of 200 commands each', count, 3)
+  .action(async ({ json, runs }: { json?: true; runs: number }) => {
+    await becomeRoot();
+    await benchAcks({ runs, onResult: printer(json), onProgress });
+  });
+
+function printer(json: true | undefined): (result: Result) => void {
+  return ({ name, value, unit, runs }) =>
+    console.log(
+      json === true
+        ? JSON.stringify({ name, value, unit, runs })
+        : `${name.padEnd(36)} ${String(value).padStart(12)} ${unit}`,
+    );
+}
+
+function onProgress(line: string): void {
+  console.error(line);
+}
 
 await program.parseAsync();

@@ -1,6 +1,4 @@
 /** The whole of chat against the local workspace: typed, clicked, opened, refused, cut off. Fakes behind the ports. */
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -22,6 +20,7 @@ import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { fakeOutbox } from '../fakes/outbox.ts';
 import { fakeSentMessages } from '../fakes/sent-messages.ts';
 import { catalogueOf, events, member, record, silentLog, sixHourly, spec, stored } from './samples.ts';
+import { freePort } from '../support/free-port.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -361,14 +360,6 @@ describe('tokens that Slack refuses', () => {
 });
 
 describe('HTTP mode', () => {
-  async function freePort(): Promise<number> {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
-
   test('commands and clicks come as signed posts', async () => {
     const port = await freePort();
     const w = await world({

@@ -79,7 +79,11 @@ function world(sentMessages: SentMessages = fakeSentMessages(), log: Log = silen
     clock,
     log,
   };
-  return { ...slack, sentMessages, publish, deliver: deliverer(options), restart: () => deliverer(options) };
+  const restart = () => {
+    const handler = deliverer(options);
+    return (key: string, stillOurs = () => true) => handler(key, stillOurs);
+  };
+  return { ...slack, sentMessages, publish, deliver: restart(), restart };
 }
 
 async function publishAll(publish: (event: KeyturnEvent) => Promise<void>, ...all: KeyturnEvent[]): Promise<void> {
@@ -115,6 +119,17 @@ describe('one message a backup', () => {
     await deliver(KEY);
     await deliver(KEY);
     expect(calls).toEqual(['post']);
+  });
+
+  test('is neither posted nor edited once another replica may deliver it', async () => {
+    const { publish, deliver, messages, calls } = world();
+    await publish(events.queued);
+    expect(await deliver(KEY, () => false)).toEqual({ pauseMs: 0 });
+    expect(messages).toEqual([]);
+    await deliver(KEY);
+    await publish(events.started);
+    expect(await deliver(KEY, () => false)).toEqual({ pauseMs: 0 });
+    expect(calls.filter((call) => call !== 'history')).toEqual(['post']);
   });
 
   test('that is not remembered is no reason to stop', async () => {

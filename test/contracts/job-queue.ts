@@ -96,8 +96,7 @@ export function jobQueueContract(name: string, start: () => Promise<QueueBench>)
       const seen: string[] = [];
       await work(async (job) => {
         seen.push(job.id);
-        if (job.id === 'fails') throw new Error('no');
-        return DONE;
+        return job.id === 'fails' ? { kind: 'again', afterMs: 1 } : DONE;
       });
       for (const id of ['works', 'fails']) await queue.add(backupJob(id), { attempts: 1 });
       await vi.waitFor(async () => {
@@ -130,18 +129,19 @@ export function jobQueueContract(name: string, start: () => Promise<QueueBench>)
       expect(seen).toEqual([1, 2, 3]);
     });
 
-    test('a handler that throws is tried again until attempts run out', async () => {
+    test('a handler that throws is tried again until attempts run out, and then called once more to report', async () => {
       const seen: number[] = [];
-      await work(async (_, { attempt }) => {
+      await work(async (_, { attempt, attempts }) => {
         seen.push(attempt);
+        if (attempt > attempts) return DONE;
         throw new Error('no');
       });
       await queue.add(backupJob('b-1'), { attempts: 2 });
       await vi.waitFor(async () => {
-        expect(seen).toHaveLength(2);
+        expect(seen).toHaveLength(3);
         expect(await queue.pendingBackup('prod')).toBe(undefined);
       }, PATIENCE);
-      expect(seen).toEqual([1, 2]);
+      expect(seen).toEqual([1, 2, 3]);
     });
 
     test('what an attempt remembered is handed to the next one, oldest first', async () => {

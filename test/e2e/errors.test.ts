@@ -177,9 +177,14 @@ describe('the nodes', () => {
   });
 
   test('a refused login names user, key and host', async () => {
-    const { why, next } = await failure('wrong-user');
-    expect(why).toMatch(/cp\d \(\S+:22\) refused user nobody with the key \S+/);
-    expect(next).toMatch(/authorized_keys on cp\d/);
+    try {
+      const { why, next } = await failure('wrong-user');
+      expect(why).toMatch(/cp\d \(\S+:22\) refused user nobody with the key \S+/);
+      expect(next).toMatch(/authorized_keys on cp\d/);
+    } finally {
+      // sshd remembers failed logins, and hangs up on us for a while.
+      await onEach(TRUE_NODES, ['systemctl', 'restart', 'ssh']);
+    }
   });
 
   test('refused sudo: the line that is missing', async () => {

@@ -1,10 +1,9 @@
 /** HTTP mode: Slack posts to the bot, signed, and the bot needs no connection of its own to it. */
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { startWorld } from '../support/bot.ts';
+import { freePort } from '../support/free-port.ts';
 
 test('a backup that is typed in HTTP mode is stored and verified; a request that Slack did not sign is refused', async () => {
   const port = await freePort();
@@ -40,12 +39,3 @@ test('a backup that is typed in HTTP mode is stored and verified; a request that
   const refused = await fetch(requestUrl, { method: 'POST', body: forged, headers });
   expect(refused.status).toBe(401);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}

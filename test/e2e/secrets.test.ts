@@ -47,12 +47,17 @@ beforeAll(async () => {
   await seedKeys(parts.cluster('newer'), 2_000, 1_200);
 
   const { nodes } = localCluster(world.env, '3.5');
-  const options = { passphrase: SECRETS.passphrase, cipher: 'aes256-ctr', rounds: 16 };
-  const key = ssh2.utils.generateKeyPairSync('ed25519', options);
+  // Not ed25519: one in 128 of those that ssh2 makes can't be read.
+  const options = { bits: 256, passphrase: SECRETS.passphrase, cipher: 'aes256-ctr', rounds: 1 } as const;
+  const key = ssh2.utils.generateKeyPairSync('ecdsa', options);
   await writeFile(join(world.dir, 'ssh-key'), key.private, { mode: 0o600 });
   const etcdKeys = await Promise.all(
     nodes.map(async (node) => {
-      await asRootOn(node, ['sh', '-c', `cp ${AUTHORIZED} /root/authorized_keys && cat >> ${AUTHORIZED}`], key.public);
+      await asRootOn(
+        node,
+        ['sh', '-c', `cp ${AUTHORIZED} /root/authorized_keys && { echo; cat; echo; } >> ${AUTHORIZED}`],
+        key.public,
+      );
       return asRootOn(node, ['cat', `${PKI}/server.key`]);
     }),
   );
@@ -69,7 +74,11 @@ afterAll(async () => {
   await redis.config('SET', 'requirepass', '');
   redis.disconnect();
   const { nodes } = localCluster(world.env, '3.5');
-  for (const node of nodes) await asRootOn(node, ['sh', '-c', `cat /root/authorized_keys > ${AUTHORIZED}`]);
+  for (const node of nodes) {
+    // sshd remembers failed logins, and hangs up on us for a while.
+    const back = `cat /root/authorized_keys > ${AUTHORIZED}; systemctl restart ssh`;
+    await asRootOn(node, ['sh', '-c', back]);
+  }
   await world.close();
 });
 
@@ -171,16 +180,16 @@ async function commandLines(): Promise<string> {
 
 function watchProcesses(): { stop(): Promise<string> } {
   const seen = new Set<string>();
-  let on = true;
+  const stopping = new AbortController();
   const watching = (async () => {
-    while (on) {
+    while (!stopping.signal.aborted) {
       for (const line of (await commandLines()).split('\n')) seen.add(line);
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
   })();
   return {
     async stop() {
-      on = false;
+      stopping.abort();
       await watching;
       return [...seen].join('\n');
     },
@@ -209,7 +218,7 @@ test('good and bad operations show no secret: in logs, messages, manifests, chec
 
   expect(await backup('wrong-s3')).toContain('the secret key is wrong');
   expect(await backup('wrong-password')).toContain('refused user keyturn with the password in');
-  expect(await backup('wrong-passphrase')).toContain("can't be used");
+  expect(await backup('wrong-passphrase')).toContain('the passphrase does not fit');
   for (const command of ['status well', 'status wrong-password', 'clusters', 'snapshots well', 'snapshots wrong-s3'])
     await world.workspace.runCommand('ada', 'etcd-backups', `/etcd ${command}`);
   await eventually('the last answer', () =>
@@ -247,7 +256,6 @@ test('good and bad operations show no secret: in logs, messages, manifests, chec
   expect(texts.wronglyChecked).toMatch(/✗ slack: .*invalid_auth/);
   expect(texts.wronglyChecked).toMatch(/✗ redis: .*WRONGPASS/);
   expect(texts.refused).toContain('slack.botToken');
-  expect(texts.log).toContain('"level":"debug"');
 
   expect(Object.keys(allSecrets()).length).toBeGreaterThan(15);
   expect(leaks(texts, allSecrets())).toEqual([]);

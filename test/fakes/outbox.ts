@@ -24,10 +24,12 @@ export function fakeOutbox(clock: Clock, options: { readonly retryMs?: number } 
     if (key === undefined) return;
     const turn = { key, by, ended: Promise.resolve() as Promise<unknown> };
     running = turn;
-    turn.ended = by.deliver(key).then(
-      (answer) => running === turn && settle(key, answer),
-      () => running === turn && settle(key, 'threw'),
-    );
+    turn.ended = by
+      .deliver(key, () => running === turn)
+      .then(
+        (answer) => running === turn && settle(key, answer),
+        () => running === turn && settle(key, 'threw'),
+      );
   }
 
   function settle(key: string, answer: Awaited<ReturnType<Handler>> | 'threw'): void {

@@ -201,6 +201,38 @@ describe('a worker that was killed', () => {
     expect([ceph.objects.size, nas.objects.size]).toEqual([2, 2]);
   });
 
+  test('after the last attempt wrote its manifest: the report tells the backup, not a failure', async () => {
+    const { deps, etcd, events } = fakeWorld();
+    const context = jobContext({ attempt: 3 });
+    await runBackup(job, context, deps);
+    events.length = 0;
+    await runBackup(job, jobContext({ attempt: 4, remembered: context.remembered }), deps);
+    expect(types(events)).toEqual(['backup.stored']);
+    expect(etcd.snapshotsOf).toHaveLength(1);
+  });
+
+  test('in the last attempt: the report clears what it left', async () => {
+    const { deps, ceph, events } = fakeWorld();
+    const id = '20261121T055900Z-7';
+    await ceph.beginUpload(objectKey('prod-eu', id), new AbortController().signal);
+    ceph.objects.set(objectKey('prod-eu', id), { body: Buffer.from('half'), modifiedAt: new Date() });
+    await runBackup(job, jobContext({ attempt: 4, remembered: [id] }), deps);
+    expect(types(events)).toEqual(['backup.failed']);
+    expect(await openUploads(ceph)).toEqual([]);
+    expect([...ceph.objects.keys()]).toEqual([]);
+  });
+
+  test('with one store away since: the next attempt stores in the other', async () => {
+    const { deps, ceph, events } = fakeWorld();
+    ceph.fail('stat', storeAway);
+    ceph.fail('beginUpload', storeAway);
+    await runBackup(job, jobContext({ attempt: 2, remembered: ['20261121T055900Z-7'] }), deps);
+    expect(last(events, 'backup.stored').copies.map((copy) => [copy.store, copy.problem?.code])).toEqual([
+      ['nas', undefined],
+      ['ceph', 'store.unreachable'],
+    ]);
+  });
+
   test('each time is told as failed in the end', async () => {
     const { deps, events } = fakeWorld();
     expect(await runBackup(job, jobContext({ attempt: 4 }), deps)).toEqual({ kind: 'done' });
@@ -214,6 +246,67 @@ describe('a worker that was killed', () => {
     await runBackup(job, jobContext({ attempt: 2, remembered: ['20261121T055900Z-7'] }), deps);
     expect(ceph.objects.has('prod-eu/etcd-snapshot-20261120.db')).toBe(true);
     expect(await openUploads(ceph)).toEqual(['prod-eu/somebody-else.db']);
+  });
+});
+
+describe('a manifest', () => {
+  test('that could not be read back goes with its object: no snapshot may be listed that is not there', async () => {
+    const { deps, ceph, nas, events } = fakeWorld();
+    ceph.fail('get', storeAway);
+    await runBackup(job, jobContext(), deps);
+    const { record } = last(events, 'backup.stored');
+    expect([...ceph.objects.keys()]).toEqual([]);
+    expect([...nas.objects.keys()]).toContain(manifestKey('prod-eu', record.id));
+  });
+
+  test('that could not be told is not told as failed: the attempt throws, and the next one finds the snapshot', async () => {
+    const { deps, events } = fakeWorld();
+    const queueAway = new KeyturnError('queue.unavailable', 'Redis is away.', { hint: 'Start it.' });
+    const running = runBackup(job, jobContext({ attempt: 3 }), {
+      ...deps,
+      publish: async (event) => {
+        events.push(event);
+        if (event.type === 'backup.stored') throw queueAway;
+      },
+    });
+    await expect(running).rejects.toBe(queueAway);
+    expect(types(events)).toEqual(['backup.started', 'backup.stored']);
+  });
+
+  test('of a worker that hung, written after another cleared its object, is taken back', async () => {
+    const { deps, ceph, nas, events } = fakeWorld();
+    const lost = new AbortController();
+    const hung = new KeyturnError('lease.lost', 'The lease was lost.', { hint: 'Wait.' });
+    for (const store of [ceph, nas]) {
+      const put = store.put.bind(store);
+      // The successor clears, the lease is seen as lost, and only then the manifest arrives.
+      store.put = async (key, body) => {
+        await store.remove(key.replace('.manifest.json', '.db'));
+        lost.abort(hung);
+        await put(key, body);
+      };
+    }
+    const lease = { acquire: async () => ({ token: 7, lost: lost.signal, release: async () => {} }) };
+    const result = await runBackup(job, jobContext(), { ...deps, lease: { ...deps.lease, ...lease } });
+    expect(result).toEqual({ kind: 'again', afterMs: 5_000 });
+    expect(last(events, 'backup.retrying').problem.code).toBe('lease.lost');
+    expect([...ceph.objects.keys(), ...nas.objects.keys()]).toEqual([]);
+  });
+
+  test('of a worker that lost its lease while it was read back is left to the next attempt, which may count it', async () => {
+    const { deps, ceph, nas, events } = fakeWorld();
+    const lost = new AbortController();
+    for (const store of [ceph, nas]) {
+      store.get = async () => {
+        lost.abort(new KeyturnError('lease.lost', 'The lease was lost.', { hint: 'Wait.' }));
+        throw storeAway;
+      };
+    }
+    const lease = { acquire: async () => ({ token: 7, lost: lost.signal, release: async () => {} }) };
+    const running = runBackup(job, jobContext({ attempt: 3 }), { ...deps, lease: { ...deps.lease, ...lease } });
+    await expect(running).rejects.toMatchObject({ code: 'lease.lost' });
+    expect(types(events)).toEqual(['backup.started']);
+    expect([ceph.objects.size, nas.objects.size]).toEqual([2, 2]);
   });
 });
 

@@ -71,7 +71,9 @@ export async function checkHost(): Promise<void> {
   throw new LocalPartsError(
     `This machine can't run the local nodes. Missing:\n${missing.map((m) => `  - ${m}`).join('\n')}`,
     {
-      hint: 'Run it as root on Debian 12 or newer, or set KEYTURN_CONFIG to run the bot alone against machines of your own.',
+      hint:
+        'Run it as root (or with sudo) on Debian 12 or newer. Without that: set KEYTURN_CONFIG to run the bot alone against ' +
+        'machines of your own, or run the tests that need nothing but Node, npm run test:unit.',
     },
   );
 }

@@ -14,8 +14,8 @@ export type Next =
   | { readonly kind: 'wait'; readonly delayMs: number; readonly free: boolean };
 
 /**
- * When the last attempt died with its process, nobody has been told. The handler is then called with an attempt above
- * `attempts`, only to report; so often at most, since a report can fail or die too.
+ * When the last attempt threw or died with its process, nobody has been told. The handler is then called with an attempt
+ * above `attempts`, only to report; so often at most, since a report can fail or die too.
  */
 const REPORT_TRIES = 5;
 
@@ -39,9 +39,9 @@ export function afterAttempt(outcome: Outcome, attempt: number, attempts: number
     case 'taken':
       return { kind: 'wait', delayMs: 0, free: false };
     case 'again':
-      return hasMore(attempt, attempts) ? { kind: 'wait', delayMs: outcome.afterMs, free: false } : { kind: 'failed' };
+      return attempt < attempts ? { kind: 'wait', delayMs: outcome.afterMs, free: false } : { kind: 'failed' };
     case 'threw':
-      return hasMore(attempt, attempts)
+      return mayStart(attempt + 1, attempts)
         ? { kind: 'wait', delayMs: backoffMs(attempt), free: false }
         : { kind: 'failed' };
   }
@@ -50,9 +50,4 @@ export function afterAttempt(outcome: Outcome, attempt: number, attempts: number
 /** 1 s, 2 s, 4 s … 60 s. */
 export function backoffMs(attempt: number): number {
   return Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(attempt - 1, 16));
-}
-
-/** An attempt within the limit may be followed up to the limit, a report by further reports. */
-function hasMore(attempt: number, attempts: number): boolean {
-  return attempt < attempts || (attempt > attempts && mayStart(attempt + 1, attempts));
 }

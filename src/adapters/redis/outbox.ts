@@ -66,10 +66,11 @@ redis.call('SET', KEYS[4], ARGV[1], 'PX', ARGV[2])
 return key
 `);
 
-/** KEYS: turn. ARGV: turn, its time to live. */
+/** KEYS: turn. ARGV: turn, its time to live. 1 while it is the holder's. */
 const KEEP_TURN = script(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 0
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
 `);
 
 /** Ends a delivery only for the turn that runs it. */
@@ -79,10 +80,20 @@ local key = redis.call('HGET', KEYS[1], 'key')
 if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
 `;
 
-/** KEYS: running, turn, failing. ARGV: turn. */
-const DELIVERED = script(`${IF_MINE}
+/**
+ * KEYS: running, turn, failing, waiting, resting, counter. ARGV: turn, key. A delivery that another turn has taken over
+ * may have put an old state over a newer one: the message is owed one more.
+ */
+const DELIVERED = script(`
+if redis.call('HGET', KEYS[1], 'turn') ~= ARGV[1] then
+  if not redis.call('ZSCORE', KEYS[5], ARGV[2]) then
+    redis.call('ZADD', KEYS[4], 'NX', redis.call('INCR', KEYS[6]), ARGV[2])
+  end
+  return false
+end
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
 redis.call('DEL', KEYS[1])
-redis.call('HDEL', KEYS[3], key)
+redis.call('HDEL', KEYS[3], ARGV[2])
 return false
 `);
 
@@ -122,19 +133,32 @@ export function redisOutbox(connections: RedisConnections, log: Log, times: Outb
   /** Wakes the workers of this process at once; those of others poll. */
   const wakers = new Set<() => void>();
 
-  async function take(turn: string): Promise<string | undefined> {
+  async function take(turn: string): Promise<{ readonly key: string | undefined; readonly askedAt: number }> {
     const scriptKeys = [keys.waiting, keys.resting, keys.running, keys.turn, keys.pause];
-    const key = await connections.run((redis) => evaluate(redis, TAKE, scriptKeys, [turn, times.turnMs]));
-    return (key as string | null) ?? undefined;
+    let askedAt = 0;
+    const key = await connections.run((redis) => {
+      askedAt = performance.now();
+      return evaluate(redis, TAKE, scriptKeys, [turn, times.turnMs]);
+    });
+    return { key: (key as string | null) ?? undefined, askedAt };
   }
 
-  async function keepTurn(turn: string): Promise<void> {
-    await connections.run((redis) => evaluate(redis, KEEP_TURN, [keys.turn], [turn, times.turnMs]));
+  /** Until when, by the monotonic clock, the turn is surely ours; undefined when it can't be told. */
+  async function keepTurn(turn: string): Promise<number | undefined> {
+    let askedAt = 0;
+    const mine = await connections.run((redis) => {
+      askedAt = performance.now();
+      return evaluate(redis, KEEP_TURN, [keys.turn], [turn, times.turnMs]);
+    });
+    return mine === 1 ? askedAt + times.turnMs : undefined;
   }
 
-  async function settle(turn: string, end: End): Promise<void> {
+  async function settle(turn: string, key: string, end: End): Promise<void> {
     const dropped = await connections.run((redis) => {
-      if (end === 'delivered') return evaluate(redis, DELIVERED, [keys.running, keys.turn, keys.failing], [turn]);
+      if (end === 'delivered') {
+        const scriptKeys = [keys.running, keys.turn, keys.failing, keys.waiting, keys.resting, keys.counter];
+        return evaluate(redis, DELIVERED, scriptKeys, [turn, key]);
+      }
       if (end !== 'threw') {
         return evaluate(redis, PAUSED, [keys.running, keys.turn, keys.pause], [turn, Math.ceil(end.pauseMs)]);
       }
@@ -148,8 +172,8 @@ export function redisOutbox(connections: RedisConnections, log: Log, times: Outb
 
   function startWorker(handler: Handler): Worker {
     const stopping = new AbortController();
-    /** The turn that is being used. Once it is handed over, its own end changes nothing any more. */
-    let delivering: string | undefined;
+    /** The turn that is being used. Once it is handed over, its own end only asks for one more delivery. */
+    let delivering: { readonly turn: string; readonly key: string } | undefined;
     let woken = false;
     let endRest = (): void => undefined;
 
@@ -175,18 +199,22 @@ export function redisOutbox(connections: RedisConnections, log: Log, times: Outb
 
     async function deliverNext(): Promise<boolean> {
       const turn = randomUUID();
-      const key = await take(turn);
+      const { key, askedAt } = await take(turn);
       if (key === undefined) return false;
-      delivering = turn;
+      delivering = { turn, key };
+      let oursUntil = askedAt + times.turnMs;
       const keeping = setInterval(() => {
-        keepTurn(turn).catch((error: unknown) => connections.complaints.about("The outbox can't keep its turn", error));
+        keepTurn(turn).then(
+          (until) => (oursUntil = until ?? oursUntil),
+          (error: unknown) => connections.complaints.about("The outbox can't keep its turn", error),
+        );
       }, times.turnMs / 3);
       try {
-        const end = await handler(key).catch((error: unknown): End => {
+        const end = await handler(key, () => performance.now() < oursUntil).catch((error: unknown): End => {
           connections.complaints.about('A message could not be delivered and is tried again', error);
           return 'threw';
         });
-        await settle(turn, end);
+        await settle(turn, key, end);
       } finally {
         clearInterval(keeping);
         delivering = undefined;
@@ -216,7 +244,7 @@ export function redisOutbox(connections: RedisConnections, log: Log, times: Outb
       grace.abort();
       if (delivering === undefined) return;
       // The delivery stays begun: whoever has the next turn makes it again.
-      await settle(delivering, { pauseMs: 0 }).catch((error: unknown) =>
+      await settle(delivering.turn, delivering.key, { pauseMs: 0 }).catch((error: unknown) =>
         connections.complaints.about('A delivery could not be handed over', error),
       );
     }

@@ -166,7 +166,7 @@ function handshake(
         answer(prompts.map(() => secrets.config.password ?? ''));
       });
     } catch (error) {
-      fail(authFailed(target, `its key can't be used: ${(error as Error).message}`, error));
+      fail(authFailed(target, `its key can't be used: ${aboutKey(error as Error)}`, error));
     }
   });
 }
@@ -236,6 +236,12 @@ function explain(
   return unreachable(target, inWords(error), error);
 }
 
+/** ssh2 tells a wrong passphrase only by what comes out when it is used. */
+function aboutKey({ message }: Error): string {
+  if (/bad passphrase|unable to authenticate data|bad decrypt/i.test(message)) return 'the passphrase does not fit';
+  return message.replace(/^Cannot parse privateKey: /, '').replace(/[?.]+$/, '');
+}
+
 /** What was offered, and what has to be done on the other side so that it is accepted. */
 const ADVICE: Record<SshLogin['auth']['kind'], (login: SshLogin, host: string) => readonly [string, string]> = {
   key: ({ auth, user }, host) => [
@@ -279,5 +285,8 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 function inWords(error: NodeJS.ErrnoException): string {
+  // OpenSSH 9.8 and newer (PerSourcePenalties), or MaxStartups.
+  if (error.message === 'Connection lost before handshake')
+    return 'it hung up at once, as sshd does for a while after failed logins, or when too many come at the same time';
   return WORDS[error.code ?? ''] ?? error.message.replace(/\.$/, '');
 }

@@ -14,11 +14,11 @@ test('being taken from its worker costs an attempt, and the last one is followed
   }
 });
 
-test("'again' and a throw cost an attempt, and end the job at the last one", () => {
+test("'again' and a throw cost an attempt; 'again' ends the job at the last one, a throw is followed by a report", () => {
   expect(afterAttempt({ kind: 'again', afterMs: 7 }, 2, 3)).toEqual({ kind: 'wait', delayMs: 7, free: false });
   expect(afterAttempt({ kind: 'again', afterMs: 7 }, 3, 3)).toEqual({ kind: 'failed' });
   expect(afterAttempt({ kind: 'threw' }, 2, 3)).toEqual({ kind: 'wait', delayMs: 2_000, free: false });
-  expect(afterAttempt({ kind: 'threw' }, 3, 3)).toEqual({ kind: 'failed' });
+  expect(afterAttempt({ kind: 'threw' }, 3, 3)).toEqual({ kind: 'wait', delayMs: 4_000, free: false });
 });
 
 test('done is done at any attempt', () => {

@@ -291,6 +291,32 @@ describe('the outbox', () => {
     expect(seen).toEqual(['a', 'b']);
   });
 
+  test('makes a delivery once more when it ended after another had taken it over: an old state may be on top', async () => {
+    const begun = deferred();
+    const end = deferred();
+    let stillOurs = (): boolean => true;
+    const hung = openOutbox();
+    await hung.deliver(async (_, asked) => {
+      stillOurs = asked;
+      begun.resolve(undefined);
+      await end.promise;
+      return 'delivered';
+    });
+    await hung.enqueue('a');
+    await begun.promise;
+    expect(stillOurs()).toBe(true);
+    // As after a hang: the turn has run out.
+    await bench.raw().del(`${bench.prefix}:outbox:turn`);
+    const seen: string[] = [];
+    await openOutbox().deliver(async (key) => (seen.push(key), 'delivered'));
+    await vi.waitFor(() => expect(seen).toEqual(['a']), PATIENCE);
+    await vi.waitFor(() => expect(stillOurs()).toBe(false), PATIENCE);
+    const ended = hung.close();
+    end.resolve(undefined);
+    await ended;
+    await vi.waitFor(() => expect(seen).toEqual(['a', 'a']), PATIENCE);
+  });
+
   test('loses nothing when Redis is killed and comes back in the middle of a delivery', async () => {
     const outbox = openOutbox();
     const seen: string[] = [];

@@ -1,13 +1,13 @@
 /** A real S3 server for tests: the one that is shared, when the local parts are up, or one of the test's own. */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defaultCacheDir } from '../../../deploy/local/parts/host.ts';
 import { ensureRootfs } from '../../../deploy/local/parts/rootfs.ts';
 import { startS3, type LocalS3, type S3Options } from '../../../deploy/local/services/s3.ts';
 import type { S3StoreOptions } from '../../../src/adapters/stores/s3.ts';
+import { freePort } from '../../support/free-port.ts';
 
 interface Access {
   readonly endpoint: string;
@@ -71,12 +71,4 @@ function storeOptions({ endpoint, accessKey, secretKey, bucket }: Access, prefix
     caFile: undefined,
     credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -1,7 +1,5 @@
 /** The workspace against the unchanged Bolt: what a bot can do here it can do in Slack, and what Slack refuses is refused. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, HTTPReceiver, LogLevel, SocketModeReceiver } from '@slack/bolt';
@@ -9,6 +7,7 @@ import { WebClient } from '@slack/web-api';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { startWorkspace, type Workspace, type WorkspaceOptions } from '../../../deploy/local/workspace/server.ts';
+import { freePort } from '../../support/free-port.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -83,14 +82,6 @@ const silent = {
   getLevel: () => LogLevel.ERROR,
   setName: nothing,
 };
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 const plain = (text: string) => ({ type: 'plain_text' as const, text });
 const retryButton = {
