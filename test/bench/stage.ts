@@ -9,6 +9,7 @@ import { startNodes, type LocalNode, type LocalNodes } from '../../deploy/local/
 import { cloneDir, defaultCacheDir } from '../../deploy/local/parts/host.ts';
 import { ensureRootfs } from '../../deploy/local/parts/rootfs.ts';
 import { startS3 } from '../../deploy/local/services/s3.ts';
+import { WORKER_ENVIRONMENT } from '../../src/adapters/worker-process.ts';
 import type { ClusterSpec } from '../../src/domain/cluster.ts';
 import type { EtcdAccess } from './kv.ts';
 import type { BackupReport, BackupTask } from './keyturn.ts';
@@ -107,8 +108,15 @@ function assemble(
   const { user, keyFile } = nodes.ssh;
   const start: Stage['start'] = (program, argument) => {
     const file = join(PROGRAMS, 'test/bench', `${program}.js`);
-    const argv = [process.execPath, file, JSON.stringify(argument)];
-    return follow(program, nodes.execInHub(argv, { stdio: ['pipe', 'pipe', 'inherit'], cwd: cloneDir }));
+    const argv = [process.execPath, '--no-warnings', file, JSON.stringify(argument)];
+    return follow(
+      program,
+      nodes.execInHub(argv, {
+        stdio: ['pipe', 'pipe', 'inherit'],
+        cwd: cloneDir,
+        env: { ...process.env, ...WORKER_ENVIRONMENT },
+      }),
+    );
   };
   const onNode = async (script: string): Promise<void> => {
     const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR'];

@@ -161,6 +161,8 @@ use = egg:swift#copy
 use = egg:swift#container_quotas
 [filter:slo]
 use = egg:swift#slo
+# Parts go with their object: nothing runs here that would clear them up later.
+allow_async_delete = false
 [filter:dlo]
 use = egg:swift#dlo
 [filter:symlink]

@@ -15,8 +15,9 @@ import { snapshotDecoder } from './snapshot-decoder.ts';
 /** A healthy etcd answers in milliseconds; one without a leader after 7 s. */
 const CALL_TIMEOUT_MS = 10_000;
 const CALL_WINDOW = 1024 * 1024;
-/** What etcd may send ahead while a snapshot is read at full speed: 160 MB/s at 50 ms; it is memory when a store is slow. */
-const SNAPSHOT_WINDOW = 8 * 1024 * 1024;
+/** Without a limit: more than any reader takes. Bytes a second. */
+const FULL_SPEED = 300_000_000;
+const LARGEST_WINDOW = 16 * 1024 * 1024;
 const SMALLEST_WINDOW = 64 * 1024;
 
 /** Connects at the first call. `ended` ends everything. */
@@ -77,9 +78,8 @@ export function grpcMember(
       if (session !== undefined) drop(session);
     };
     try {
-      const { rateLimit } = options;
-      const roundTripMs = rateLimit === undefined ? 0 : await (await talk(signal)).roundTrip(signal);
-      session = await connect(rateLimit === undefined ? SNAPSHOT_WINDOW : windowFor(rateLimit, roundTripMs), signal);
+      const roundTripMs = await (await talk(signal)).roundTrip(signal);
+      session = await connect(windowFor(options.rateLimit, roundTripMs), signal);
       // etcd answers at once when it refuses, else with its first blob.
       const stream = await session.stream(METHODS.snapshot, EMPTY, { signal });
       return {
@@ -115,12 +115,12 @@ export function grpcMember(
 }
 
 /**
- * A rate limit must hold etcd back, not fill buffers: what it may send ahead lasts for the way there and back, twice, since
- * room is told of when half of it is used up, and for 10 ms more. So what etcd sends in one go stays small.
+ * What etcd may send ahead: as much as is read in the time there and back, twice, since room is told of when half of it is used
+ * up, and in 10 ms more. A larger window is only memory; a rate limit would let etcd fill it in bursts.
  */
-function windowFor(rateLimit: number, roundTripMs: number): number {
-  const bytes = (rateLimit / 1000) * (2 * roundTripMs + 10);
-  return Math.round(Math.min(SNAPSHOT_WINDOW, Math.max(SMALLEST_WINDOW, bytes)));
+function windowFor(rateLimit: number | undefined, roundTripMs: number): number {
+  const bytes = ((rateLimit ?? FULL_SPEED) / 1000) * (2 * roundTripMs + 10);
+  return Math.round(Math.min(LARGEST_WINDOW, Math.max(SMALLEST_WINDOW, bytes)));
 }
 
 /** The snapshot's bytes, as they come; ends only after gRPC status 0 between two messages. */
