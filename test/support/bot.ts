@@ -45,6 +45,7 @@ export async function startWorld(options: { readonly workspace?: WorkspaceOption
   const workspace = await startWorkspace(options.workspace);
   const corner = `t${process.pid}-${(worlds += 1)}`;
   const bots: Bot[] = [];
+  let started = 0;
   let configFile = '';
   return {
     env,
@@ -55,7 +56,7 @@ export async function startWorld(options: { readonly workspace?: WorkspaceOption
     async startBot(change = {}) {
       const settings = { ...settingsOf(env, workspace, join(dir, 'bot'), corner), ...change };
       configFile = await writeBotConfig(settings);
-      const bot = await startBot(configFile, join(dir, `bot-${bots.length}.log`));
+      const bot = await startBot(configFile, join(dir, `bot-${(started += 1)}.log`));
       bots.push(bot);
       return bot;
     },
