@@ -61,11 +61,13 @@ export async function runBackup(job: BackupJob, context: JobContext, deps: Backu
   const startedAt = deps.clock.now().toISOString();
   const lease = await deps.lease.acquire({ id: job.id, kind: 'backup', cluster: job.cluster, startedAt });
   if ('heldBy' in lease) return { kind: 'later', afterMs: BUSY_WAIT_MS };
+  deps.log.info({ operation: job.id, attempt: context.attempt, lease: lease.token }, 'backup attempt begins');
   try {
     const end = await attemptOnce(job, context, deps, spec, lease).catch((error: unknown) => ({ error }));
     if ('error' in end) return await afterFailure(job, context, deps, lease, end.error);
     // When this can't be told the job comes again, and the next attempt finds the snapshot: nothing has failed.
     await deps.publish({ type: 'backup.stored', ...base(job, deps), ...end, nextRunAt: nextRunAt(spec, deps) });
+    deps.log.info({ operation: job.id, attempt: context.attempt, snapshot: end.record.id }, 'backup stored');
     return { kind: 'done' };
   } finally {
     await lease.release();
@@ -79,9 +81,9 @@ async function afterFailure(
   lease: Lease,
   error: unknown,
 ): Promise<JobResult> {
+  deps.log.warn({ err: error, operation: job.id, attempt: context.attempt }, 'backup attempt failed');
   // The process is to stop: nothing failed, another worker takes the job up.
   context.signal.throwIfAborted();
-  deps.log.warn({ err: error, operation: job.id, attempt: context.attempt }, 'backup attempt failed');
   // Without the lease nobody can say what is in the stores: the last word is left to a report that has it.
   if (lease.lost.aborted && context.attempt >= context.attempts) throw error;
   return fail(job, context, deps, error);

@@ -47,6 +47,7 @@ export async function startWorld(options: { readonly workspace?: WorkspaceOption
   const workspace = await startWorkspace(options.workspace);
   const corner = `t${process.pid}-${(worlds += 1)}`;
   const bots: Bot[] = [];
+  let started = 0;
   let configFile = '';
   const writeConfig: World['writeConfig'] = async (change = {}) => {
     const settings = { ...settingsOf(env, workspace, join(dir, 'bot'), corner), ...change };
@@ -61,7 +62,7 @@ export async function startWorld(options: { readonly workspace?: WorkspaceOption
     writeConfig,
     async startBot(change, through = []) {
       await writeConfig(change);
-      const bot = await startBot(configFile, join(dir, `bot-${bots.length}.log`), through);
+      const bot = await startBot(configFile, join(dir, `bot-${(started += 1)}.log`), through);
       bots.push(bot);
       return bot;
     },
