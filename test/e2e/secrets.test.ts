@@ -149,7 +149,7 @@ async function backup(cluster: string): Promise<string> {
   const done = await world.workspace.waitForMessage(
     'etcd-backups',
     ({ text: said }) => said.includes(`*${cluster}*`) && /verified|· failed/.test(said),
-    40_000,
+    90_000,
   );
   return done.text;
 }
