@@ -9,10 +9,14 @@ const WELL_AFTER_MS = 60_000;
 const KILL_AFTER_MS = 30_000;
 
 /**
- * glibc keeps freed memory apart for each thread; a worker's large buffers are freed by other threads than they are used by.
- * One arena for all took 10 to 20 MB off the peak of a backup, and a tenth off its CPU time.
+ * For the process with the stream. glibc keeps freed memory apart for each thread; a worker's large buffers are freed by other
+ * threads than they are used by: one arena for all took 10 to 20 MB off the peak of a backup, and a tenth off its CPU time.
+ * A small young generation is emptied more often, and with it the stream's many short-lived buffers: 25 MB less.
  */
-export const WORKER_ENVIRONMENT = { MALLOC_ARENA_MAX: '1' } as const;
+export function workerEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const options = `${environment['NODE_OPTIONS'] ?? ''} --max-semi-space-size=2`.trim();
+  return { ...environment, MALLOC_ARENA_MAX: '1', NODE_OPTIONS: options };
+}
 
 /** Starts `keyturn run --role worker` with the same configuration. The result stops it. */
 export function superviseWorker(configFile: string, log: Log): () => Promise<void> {
@@ -25,7 +29,7 @@ export function superviseWorker(configFile: string, log: Log): () => Promise<voi
     const startedAt = Date.now();
     const [, program = ''] = process.argv;
     child = fork(program, ['run', '--config', configFile, '--role', 'worker'], {
-      env: { ...process.env, ...WORKER_ENVIRONMENT },
+      env: workerEnvironment(process.env),
     });
     log.info({ pid: child.pid }, 'the worker process is started');
     child.on('error', (error) => log.error({ err: error }, 'the worker process could not be started'));

@@ -9,7 +9,7 @@ import { startNodes, type LocalNode, type LocalNodes } from '../../deploy/local/
 import { cloneDir, defaultCacheDir } from '../../deploy/local/parts/host.ts';
 import { ensureRootfs } from '../../deploy/local/parts/rootfs.ts';
 import { startS3 } from '../../deploy/local/services/s3.ts';
-import { WORKER_ENVIRONMENT } from '../../src/adapters/worker-process.ts';
+import { workerEnvironment } from '../../src/adapters/worker-process.ts';
 import type { ClusterSpec } from '../../src/domain/cluster.ts';
 import type { EtcdAccess } from './kv.ts';
 import type { BackupReport, BackupTask } from './keyturn.ts';
@@ -114,7 +114,7 @@ function assemble(
       nodes.execInHub(argv, {
         stdio: ['pipe', 'pipe', 'inherit'],
         cwd: cloneDir,
-        env: { ...process.env, ...WORKER_ENVIRONMENT },
+        env: workerEnvironment(process.env),
       }),
     );
   };

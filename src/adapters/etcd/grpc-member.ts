@@ -116,10 +116,11 @@ export function grpcMember(
 
 /**
  * What etcd may send ahead: as much as is read in the time there and back, twice, since room is told of when half of it is used
- * up, and in 10 ms more. A larger window is only memory; a rate limit would let etcd fill it in bursts.
+ * up, and in a few ms more. A larger window is only memory; under a rate limit etcd would fill it in bursts.
  */
 function windowFor(rateLimit: number | undefined, roundTripMs: number): number {
-  const bytes = ((rateLimit ?? FULL_SPEED) / 1000) * (2 * roundTripMs + 10);
+  const ahead = rateLimit === undefined ? 10 : 2;
+  const bytes = ((rateLimit ?? FULL_SPEED) / 1000) * (2 * roundTripMs + ahead);
   return Math.round(Math.min(LARGEST_WINDOW, Math.max(SMALLEST_WINDOW, bytes)));
 }
 

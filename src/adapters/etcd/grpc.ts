@@ -7,6 +7,9 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { KeyturnError } from '../../domain/error.ts';
 
 /** TLS as a client: Node's options, and the one certificate to accept where no CA is known (sha256 as Node prints it). */
+/** etcd's blobs of 32 KiB come whole, not cut into frames of 16 KiB. Bytes. */
+const LARGEST_FRAME = 1024 * 1024;
+
 export interface Secure {
   readonly options: ConnectionOptions;
   readonly pinned: string | undefined;
@@ -140,7 +143,7 @@ function openSession(
   return new Promise((resolve, reject) => {
     const session = http2.connect(isSecure ? 'https://etcd' : 'http://etcd', {
       createConnection: () => transport,
-      settings: { initialWindowSize: window, enablePush: false },
+      settings: { initialWindowSize: window, enablePush: false, maxFrameSize: LARGEST_FRAME },
     });
     const fail = (error: Error): void => {
       stop();

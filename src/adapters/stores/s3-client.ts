@@ -68,8 +68,8 @@ export interface S3Access {
   readonly place: S3Place;
   readonly tuning: S3Tuning;
   readonly clock: Clock;
-  /** True when nobody on the way can change bytes unseen. */
-  readonly encrypted: boolean;
+  /** Whether the server checks the CRC32 of a part although it does not say so; undefined until it was found out. */
+  checksCrc32: boolean | undefined;
   /** The answer of `action`, tried again as the policy says; throws KeyturnError store.*, or the signal's reason. */
   readonly ask: <T>(what: string, action: (options: SendOptions) => Promise<T>, options?: AskOptions) => Promise<T>;
   /** The same, but undefined when `isAbsent` says so of an error. */
@@ -121,7 +121,7 @@ export function s3Access(options: S3StoreOptions, tuning: S3Tuning, clock: Clock
       throw describeS3Error(place, what, error);
     }
   };
-  return { client, place, tuning, clock, encrypted, ask, askIfThere };
+  return { client, place, tuning, clock, checksCrc32: undefined, ask, askIfThere };
 }
 
 function clientConfig(options: S3StoreOptions, tuning: S3Tuning): S3ClientConfig {

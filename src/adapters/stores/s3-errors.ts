@@ -206,6 +206,11 @@ export function isAnswer(error: unknown, ...codes: readonly string[]): boolean {
   return name !== undefined && codes.includes(name);
 }
 
+/** The server found fault with the request itself, e.g. with a checksum. */
+export function isBadRequest(error: unknown): boolean {
+  return statusOf(error) === 400;
+}
+
 /** True when the object is not there; a bucket that is not there is another matter. */
 export function isObjectMissing(error: unknown): boolean {
   return meaningOf(error) === notThere;

@@ -16,7 +16,7 @@ import { KeyturnError } from '../../domain/error.ts';
 import type { StoredObject, Upload } from '../../ports.ts';
 import { partBuffers, type Part, type PartSum } from './part-buffers.ts';
 import { sha256Hex, signBody, type AskOptions, type S3Access } from './s3-client.ts';
-import { isAnswer, isObjectMissing } from './s3-errors.ts';
+import { isAnswer, isBadRequest, isObjectMissing } from './s3-errors.ts';
 
 export interface S3UploadOptions {
   readonly access: S3Access;
@@ -29,6 +29,9 @@ export interface S3UploadOptions {
   /** Aborts every open multipart upload of this key but `exceptId`. */
   abortOthers(exceptId: string | undefined): Promise<void>;
 }
+
+/** Instead of the SHA-256 of a body. */
+const UNSIGNED = 'UNSIGNED-PAYLOAD';
 
 /** Metadata by which an upload knows its own object again, after a completion whose answer was lost. */
 const UPLOAD_MARK = 'keyturn-upload';
@@ -44,9 +47,11 @@ export function sizeOfPart(partSize: number, number: number): number {
 
 interface Multipart {
   readonly id: string;
-  /** The server said that it will check CRC32 of parts. */
-  readonly checksCrc32: boolean;
+  readonly crc32: Crc32Check;
 }
+
+/** 'told': the server says that it checks CRC32, and wants them again at the end. 'seen': it refused a wrong one. */
+type Crc32Check = 'told' | 'seen' | 'none';
 
 export function s3Upload(options: S3UploadOptions): Upload {
   const { access, bucket, key, fullKey } = options;
@@ -64,35 +69,37 @@ export function s3Upload(options: S3UploadOptions): Upload {
   /** Not cut short by the signal: an upload whose id we never learned could not be aborted. */
   const create = async (): Promise<Multipart> => {
     const request = { ...target, ContentType: 'application/octet-stream', Metadata: { [UPLOAD_MARK]: mark } };
-    const crc = access.encrypted ? { ChecksumAlgorithm: 'CRC32' as const } : {};
     const answer = await access.ask(
       `begin an upload of ${key}`,
       () => {
         creations += 1;
-        return client.send(new CreateMultipartUploadCommand({ ...request, ...crc }));
+        return client.send(new CreateMultipartUploadCommand({ ...request, ChecksumAlgorithm: 'CRC32' }));
       },
       { signal: undefined },
     );
-    if (answer.UploadId === undefined) throw notUnderstood(access, 'an upload without an id');
-    return { id: answer.UploadId, checksCrc32: access.encrypted && answer.ChecksumAlgorithm === 'CRC32' };
+    const id = answer.UploadId;
+    if (id === undefined) throw notUnderstood(access, 'an upload without an id');
+    if (answer.ChecksumAlgorithm === 'CRC32') return { id, crc32: 'told' };
+    access.checksCrc32 ??= await refusesWrongCrc32(access, { ...target, UploadId: id }, signal);
+    return { id, crc32: access.checksCrc32 === true ? 'seen' : 'none' };
   };
   const sendPart = async ({ number, bytes, sum }: Part<Sum>): Promise<void> => {
-    const { id, checksCrc32 } = await (creating ??= create());
+    const { id, crc32 } = await (creating ??= create());
     const request = { ...target, UploadId: id, PartNumber: number, Body: bytes };
-    const crc = checksCrc32 ? { ChecksumCRC32: sum.crc32() } : {};
-    const hash = checksCrc32 ? 'UNSIGNED-PAYLOAD' : sum.sha256(bytes);
+    const crc = crc32 === 'none' ? {} : { ChecksumCRC32: sum.crc32(bytes) };
+    const hash = crc32 === 'none' ? sum.sha256(bytes) : UNSIGNED;
     const answer = await access.ask(
       `store part ${number} of ${key}`,
       (send) => client.send(signBody(new UploadPartCommand({ ...request, ...crc }), hash), send),
       { signal },
     );
     if (answer.ETag === undefined) throw notUnderstood(access, 'a part without an ETag');
-    completed.push({ PartNumber: number, ETag: answer.ETag, ...crc });
+    completed.push({ PartNumber: number, ETag: answer.ETag, ...(crc32 === 'told' ? crc : {}) });
   };
   const buffers = partBuffers<Sum>({
     count: tuning.buffers,
     sizeOf: (number) => sizeOfPart(tuning.partSize, number),
-    startSum: access.encrypted ? crc32Sum : sha256Sum,
+    startSum: access.checksCrc32 === false ? sha256Sum : crc32Sum,
     send: sendPart,
   });
 
@@ -214,11 +221,29 @@ export async function abortUpload(
   );
 }
 
-/** The checksum of a part while it is filled, in the form that the server will most likely check. */
+/**
+ * Whether the server checks the CRC32 of a part, found out with one byte and a wrong sum. Should it be taken in, the first
+ * part replaces it. Undefined when that could not be told.
+ */
+async function refusesWrongCrc32(
+  { client }: S3Access,
+  upload: { readonly Bucket: string; readonly Key: string; readonly UploadId: string },
+  signal: AbortSignal,
+): Promise<boolean | undefined> {
+  const wrong = { ...upload, PartNumber: 1, Body: Buffer.from('x'), ChecksumCRC32: crc32Base64(0) };
+  try {
+    await client.send(signBody(new UploadPartCommand(wrong), UNSIGNED), { abortSignal: signal });
+    return false;
+  } catch (error) {
+    return isBadRequest(error) ? true : undefined;
+  }
+}
+
+/** The checksum of a part while it is filled, in the form that the server will most likely check; the other is made of `bytes`. */
 interface Sum extends PartSum {
   /** Base64 of the four bytes. */
-  crc32(): string;
-  /** Hex; computed over `bytes` when it was not the one fed. */
+  crc32(bytes: Buffer): string;
+  /** Hex. */
   sha256(bytes: Buffer): string;
 }
 
@@ -227,9 +252,7 @@ function sha256Sum(): Sum {
   let hex: string | undefined;
   return {
     update: (bytes) => hash.update(bytes),
-    crc32: () => {
-      throw new Error('this part was not summed with CRC32');
-    },
+    crc32: (bytes) => crc32Base64(crc32(bytes)),
     sha256: () => (hex ??= hash.digest('hex')),
   };
 }
@@ -240,13 +263,15 @@ function crc32Sum(): Sum {
     update: (bytes) => {
       sum = crc32(bytes, sum);
     },
-    crc32: () => {
-      const bytes = Buffer.alloc(4);
-      bytes.writeUInt32BE(sum);
-      return bytes.toString('base64');
-    },
+    crc32: () => crc32Base64(sum),
     sha256: sha256Hex,
   };
+}
+
+function crc32Base64(sum: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(sum);
+  return bytes.toString('base64');
 }
 
 function notUnderstood(access: S3Access, what: string): KeyturnError {

@@ -1,7 +1,7 @@
 /** A tiny S3 server in memory that checks what a server checks, and fails as a test tells it to. */
 import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse, type IncomingHttpHeaders } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { crc32 } from 'node:zlib';
@@ -69,8 +69,8 @@ interface Answer {
 export interface FakeS3Options {
   /** Speaks TLS with this certificate (PEM); default: plain HTTP. */
   readonly tls?: { readonly key: string; readonly cert: string };
-  /** Says that it checks CRC32, as newer servers do, and then insists on it; default false. */
-  readonly crc32?: boolean;
+  /** Checks CRC32 of parts: says so and insists on it, as AWS does, or silently where one is sent, as Swift does. Default: not at all. */
+  readonly crc32?: 'told' | 'silent';
 }
 
 /** `bucket` is there, addressed by path or by host name; every other one is not. */
@@ -85,7 +85,7 @@ export async function startFakeS3(bucket: string, options: FakeS3Options = {}): 
     const path = decodeURIComponent(url.pathname).slice(1);
     const named = byHost ? bucket : (path.split('/')[0] ?? '');
     const key = byHost ? path : path.slice(named.length + 1);
-    const operation = operationOf(request.method ?? '', url.searchParams, key);
+    const operation = operationOf(request.method ?? '', url.searchParams, key, request.headers);
     const number = url.searchParams.get('partNumber');
     const nth = requests.filter((earlier) => earlier.operation === operation).length + 1;
     const part = number === null ? undefined : Number(number);
@@ -135,10 +135,12 @@ export async function startFakeS3(bucket: string, options: FakeS3Options = {}): 
   return fake;
 }
 
-function operationOf(method: string, query: URLSearchParams, key: string): string {
+function operationOf(method: string, query: URLSearchParams, key: string, headers: IncomingHttpHeaders): string {
   if (key === '') return query.has('uploads') ? 'ListMultipartUploads' : 'ListObjectsV2';
   const upload = query.has('uploadId');
   if (method === 'POST') return upload ? 'CompleteMultipartUpload' : 'CreateMultipartUpload';
+  // One byte with a sum of 0: only to see whether it is refused.
+  if (upload && headers['x-amz-checksum-crc32'] === 'AAAAAA==') return 'ProbeCrc32';
   if (method === 'PUT') return upload ? 'UploadPart' : 'PutObject';
   if (method === 'DELETE') return upload ? 'AbortMultipartUpload' : 'DeleteObject';
   if (method === 'HEAD') return 'HeadObject';
@@ -146,20 +148,23 @@ function operationOf(method: string, query: URLSearchParams, key: string): strin
 }
 
 /** A server refuses a body that does not fit the hash it was signed with, or the checksum beside it. */
-function mismatch({ headers, operation }: FakeRequest, body: Buffer, wantsCrc32 = false): Answer | undefined {
+function mismatch({ headers, operation }: FakeRequest, body: Buffer, crc: FakeS3Options['crc32']): Answer | undefined {
   const claimed = headers['x-amz-content-sha256'];
   const sha256 = createHash('sha256').update(body).digest('hex');
   if (typeof claimed === 'string' && claimed !== 'UNSIGNED-PAYLOAD' && claimed !== sha256) {
     return { status: 400, body: errorXml('XAmzContentSHA256Mismatch') };
   }
+  if (crc === undefined) return undefined;
   const sum = Buffer.alloc(4);
   sum.writeUInt32BE(crc32(body));
-  if (wantsCrc32 && operation === 'UploadPart' && headers['x-amz-checksum-crc32'] !== sum.toString('base64')) {
+  const sent = headers['x-amz-checksum-crc32'];
+  const mayLack = crc === 'silent' && sent === undefined;
+  if (['UploadPart', 'ProbeCrc32'].includes(operation) && !mayLack && sent !== sum.toString('base64')) {
     return { status: 400, body: errorXml('BadDigest') };
   }
   const partsWithSum = body.toString().match(/<Part>(?=.*?<ChecksumCRC32>.*?<\/Part>)/g)?.length ?? 0;
   const parts = body.toString().match(/<Part>/g)?.length ?? 0;
-  if (wantsCrc32 && operation === 'CompleteMultipartUpload' && partsWithSum !== parts) {
+  if (operation === 'CompleteMultipartUpload' && partsWithSum !== (crc === 'told' ? parts : 0)) {
     return { status: 400, body: errorXml('InvalidPart') };
   }
   return undefined;
@@ -168,7 +173,7 @@ function mismatch({ headers, operation }: FakeRequest, body: Buffer, wantsCrc32 
 interface State {
   readonly objects: Map<string, StoredBody>;
   readonly uploads: Map<string, OpenMultipart>;
-  readonly crc32: boolean | undefined;
+  readonly crc32: FakeS3Options['crc32'];
 }
 
 function act(read: FakeRequest, query: URLSearchParams, body: Buffer, state: State, fault: Fault | undefined): Answer {
@@ -194,10 +199,11 @@ function act(read: FakeRequest, query: URLSearchParams, body: Buffer, state: Sta
     case 'CreateMultipartUpload': {
       const created = randomUUID();
       uploads.set(created, { key, at: new Date(), meta: metaOf(read), parts: new Map() });
-      const algorithm = state.crc32 === true ? { 'x-amz-checksum-algorithm': 'CRC32' } : {};
+      const algorithm = state.crc32 === 'told' ? { 'x-amz-checksum-algorithm': 'CRC32' } : {};
       return { status: 200, headers: algorithm, body: xml('InitiateMultipartUploadResult', { UploadId: created }) };
     }
     case 'UploadPart':
+    case 'ProbeCrc32':
       upload?.parts.set(part ?? 0, body);
       return upload ? { status: 200, headers: { etag: etag(body) } } : noUpload;
     case 'CompleteMultipartUpload': {

@@ -226,7 +226,7 @@ describe('over TLS', () => {
   });
 
   test('a server that checks CRC32 gets it with every part, and unsigned bodies', async () => {
-    const fake = await startFakeS3('etcd-backup', { tls, crc32: true });
+    const fake = await startFakeS3('etcd-backup', { tls, crc32: 'told' });
     try {
       const store = s3Store({ ...options, endpoint: `https://127.0.0.1:${fake.port}` }, systemClock, quick);
       fake.fault = ({ operation, nth }) => (operation === 'UploadPart' && nth === 2 ? 'flip' : undefined);
@@ -240,7 +240,24 @@ describe('over TLS', () => {
     }
   });
 
-  test('a server that says nothing of CRC32 gets signed bodies', async () => {
+  test('a server that checks CRC32 without saying so is found out once, and gets it with every part', async () => {
+    const fake = await startFakeS3('etcd-backup', { tls, crc32: 'silent' });
+    try {
+      const store = s3Store({ ...options, endpoint: `https://127.0.0.1:${fake.port}` }, systemClock, quick);
+      await upload(store, 23 * MiB);
+      fake.fault = ({ operation, nth }) => (operation === 'UploadPart' && nth === 8 ? 'flip' : undefined);
+      const sent = await upload(store, 23 * MiB);
+      expect(await sha256Of(store)).toBe(sent);
+      expect(fake.count('ProbeCrc32')).toBe(1);
+      const parts = fake.requests.filter(({ operation }) => operation === 'UploadPart');
+      expect(parts).toHaveLength(11);
+      for (const { headers } of parts) expect(headers['x-amz-content-sha256']).toBe('UNSIGNED-PAYLOAD');
+    } finally {
+      await fake.close();
+    }
+  });
+
+  test('a server that does not check CRC32 gets signed bodies', async () => {
     const fake = await startFakeS3('etcd-backup', { tls });
     try {
       const store = s3Store({ ...options, endpoint: `https://127.0.0.1:${fake.port}` }, systemClock, quick);
