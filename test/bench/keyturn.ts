@@ -1,8 +1,9 @@
 /**
- * One backup as Keyturn's worker takes it, alone in a process, so that its memory and time can be measured. Argument: JSON
- * of `BackupTask`; prints JSON of `BackupReport`.
+ * Backups as Keyturn's worker takes them, one after the other in a process of their own, so that its memory and time can be
+ * measured. Each line of stdin is JSON of a `BackupTask`, answered with a line of JSON of its `BackupReport`.
  */
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { cronCalendar } from '../../src/adapters/cron.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 import { etcdClient } from '../../src/adapters/etcd/client.ts';
@@ -28,54 +29,61 @@ export interface BackupReport {
   /** From the job's start to its end. */
   readonly wallMs: number;
   readonly bytes: number;
-  /** The process's memory high-water mark, in bytes. */
+  /** The most memory that the process ever had, in bytes. */
   readonly peakMemory: number;
-  /** What it wrote to disks, in bytes. */
+  /** What it wrote to disks meanwhile, in bytes. */
   readonly diskBytes: number;
   readonly objectKey: string;
 }
 
-const { cluster, store, id } = JSON.parse(process.argv[2] ?? '', (_, value: unknown) =>
-  value === null ? undefined : value,
-) as BackupTask;
-const target = s3Store(store, systemClock);
-const events: KeyturnEvent[] = [];
-const job: BackupJob = {
-  kind: 'backup',
-  id,
-  cluster: cluster.name,
-  trigger: { kind: 'person', user: 'U1' },
-  origin: undefined,
-  askedAt: new Date().toISOString(),
-};
+async function backup({ cluster, store, id }: BackupTask): Promise<BackupReport> {
+  const target = s3Store(store, systemClock);
+  const events: KeyturnEvent[] = [];
+  const job: BackupJob = {
+    kind: 'backup',
+    id,
+    cluster: cluster.name,
+    trigger: { kind: 'person', user: 'U1' },
+    origin: undefined,
+    askedAt: new Date().toISOString(),
+  };
+  const written = diskBytes();
+  const started = performance.now();
+  await runBackup(
+    job,
+    { attempt: 1, attempts: 1, signal: new AbortController().signal, remembered: [], remember: async () => undefined },
+    {
+      clusters: new Map([[cluster.name, cluster]]),
+      stores: new Map([[target.name, target]]),
+      etcd: etcdClient(sshShell({ bastions: [] })),
+      lease: fakeClusterLease(),
+      queue: fakeJobQueue(systemClock),
+      catalogue: { list: async () => ({ snapshots: [], problems: [] }) },
+      calendar: cronCalendar,
+      publish: async (event) => void events.push(event),
+      clock: systemClock,
+      log: { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error },
+      version: '0.0.0',
+    },
+  );
+  const wallMs = performance.now() - started;
+  const last = events.at(-1);
+  if (last?.type !== 'backup.stored') throw new Error(`The backup was not stored: ${JSON.stringify(last)}`);
+  return {
+    wallMs,
+    bytes: last.record.size,
+    peakMemory: Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024,
+    diskBytes: diskBytes() - written,
+    objectKey: last.record.object.key,
+  };
+}
 
-const started = performance.now();
-await runBackup(
-  job,
-  { attempt: 1, attempts: 1, signal: new AbortController().signal, remembered: [], remember: async () => undefined },
-  {
-    clusters: new Map([[cluster.name, cluster]]),
-    stores: new Map([[target.name, target]]),
-    etcd: etcdClient(sshShell({ bastions: [] })),
-    lease: fakeClusterLease(),
-    queue: fakeJobQueue(systemClock),
-    catalogue: { list: async () => ({ snapshots: [], problems: [] }) },
-    calendar: cronCalendar,
-    publish: async (event) => void events.push(event),
-    clock: systemClock,
-    log: { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error },
-    version: '0.0.0',
-  },
-);
-const wallMs = performance.now() - started;
-const last = events.at(-1);
-if (last?.type !== 'backup.stored') throw new Error(`The backup was not stored: ${JSON.stringify(last)}`);
-const report: BackupReport = {
-  wallMs,
-  bytes: last.record.size,
-  peakMemory: Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024,
-  diskBytes: Number(/^write_bytes: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]),
-  objectKey: last.record.object.key,
-};
-console.log(JSON.stringify(report));
+function diskBytes(): number {
+  return Number(/^write_bytes: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
+}
+
+for await (const line of createInterface(process.stdin)) {
+  const task = JSON.parse(line, (_, value: unknown) => (value === null ? undefined : value)) as BackupTask;
+  console.log(JSON.stringify(await backup(task)));
+}
 process.exit(0);

@@ -39,6 +39,8 @@ export interface Stage {
 }
 
 export interface Program {
+  /** Writes a line to its input. */
+  say(line: string): void;
   /** The next line that it prints; throws when it ended. */
   line(): Promise<string>;
   /** Ends its input, and waits until it is gone. */
@@ -127,6 +129,8 @@ function assemble(
     const [file, ...args] = nodes.inHub(ssh);
     await execa(file, args, { stdin: 'ignore' });
   };
+  /** As in earnest: one process for all backups, which lives on between them. */
+  let worker: Program | undefined;
   const store: BackupTask['store'] = {
     name: 's3',
     endpoint,
@@ -143,7 +147,10 @@ function assemble(
     access,
     store,
     start,
-    stop,
+    stop: async () => {
+      await worker?.end();
+      await stop();
+    },
     cluster: ({ rateLimit, ssh }) => ({
       name: 'bench',
       nodes: [
@@ -166,10 +173,9 @@ function assemble(
       },
     }),
     backup: async (cluster, id) => {
-      const program = start('keyturn', { cluster, store, id } satisfies BackupTask);
-      const report = JSON.parse(await program.line()) as BackupReport;
-      await program.end();
-      return report;
+      worker ??= start('keyturn', {});
+      worker.say(JSON.stringify({ cluster, store, id } satisfies BackupTask));
+      return JSON.parse(await worker.line()) as BackupReport;
     },
     classic: () => onNode(CLASSIC),
     empty: () => onNode(`s3cmd del --recursive --force s3://${S3.bucket} >/dev/null`),
@@ -182,6 +188,7 @@ function follow(name: string, child: ChildProcess): Program {
   const exited = once(child, 'exit');
   const lines = createInterface(stdout)[Symbol.asyncIterator]();
   return {
+    say: (line) => void stdin.write(`${line}\n`),
     line: async () => {
       const next = await lines.next();
       if (next.done === true) throw new Error(`The benchmark's program "${name}" ended early.`);

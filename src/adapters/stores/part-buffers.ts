@@ -30,6 +30,27 @@ export interface PartBuffers<Sum> {
   rest(): Part<Sum> | undefined;
   /** Resolves when no part is on its way; throws what the first failed `send` threw. */
   drained(): Promise<void>;
+  /** Gives the memory to the next upload. Call last, when nothing is on its way. */
+  release(): void;
+}
+
+/**
+ * Buffers between two uploads: memory that each upload took anew would be there twice until the first is collected. Let go
+ * after a minute without use; as many as one upload has.
+ */
+const SPARE_FOR_MS = 60_000;
+let spare: Buffer[] = [];
+let letGo: NodeJS.Timeout | undefined;
+
+function takeSpare(size: number): Buffer | undefined {
+  const at = spare.findIndex((buffer) => buffer.length === size);
+  return at < 0 ? undefined : spare.splice(at, 1)[0];
+}
+
+function keepSpare(buffers: readonly Buffer[], atMost: number): void {
+  spare = [...buffers, ...spare].slice(0, atMost);
+  clearTimeout(letGo);
+  letGo = setTimeout(() => (spare = []), SPARE_FOR_MS).unref();
 }
 
 /** Checksums are fed this many bytes at a time: chunks are small, and each call costs. */
@@ -57,7 +78,7 @@ export function partBuffers<Sum extends PartSum>(options: PartBuffersOptions<Sum
     const used = free.pop();
     if (used?.length === size) return used;
     if (used === undefined) made += 1;
-    return Buffer.allocUnsafeSlow(size);
+    return takeSpare(size) ?? Buffer.allocUnsafeSlow(size);
   };
   const sumUp = (part: NonNullable<typeof filling>): void => {
     if (part.length > part.summed) part.sum.update(part.buffer.subarray(part.summed, part.length));
@@ -102,6 +123,10 @@ export function partBuffers<Sum extends PartSum>(options: PartBuffersOptions<Sum
     async drained() {
       await Promise.all(onTheWay);
       throwIfFailed();
+    },
+    release() {
+      keepSpare([...free.splice(0), ...(filling ? [filling.buffer] : [])], count);
+      filling = undefined;
     },
   };
 }

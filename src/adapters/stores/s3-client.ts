@@ -42,8 +42,8 @@ export interface S3Tuning {
 }
 
 export const defaultS3Tuning: S3Tuning = {
-  partSize: 16 * 1024 * 1024,
-  buffers: 3,
+  partSize: 8 * 1024 * 1024,
+  buffers: 4,
   // Five tries in about 25 s: a server that restarts is waited for.
   retry: { tries: 5, pauseMs: 1_000, withinMs: 60_000 },
   connectTimeoutMs: 5_000,

@@ -37,8 +37,8 @@ const UNSIGNED = 'UNSIGNED-PAYLOAD';
 const UPLOAD_MARK = 'keyturn-upload';
 
 /**
- * Bytes of part `number`. Parts grow late, so that memory is the same up to about 9 GiB, and so that 1,000 parts
- * (Swift's limit) hold 40 GiB and 10,000 (AWS's) more than 1 TiB (with the default of 16 MiB). All but the last of one size suit every server.
+ * Bytes of part `number`. Parts grow late, so that memory is the same up to more than 4 GiB, and so that 1,000 parts
+ * (Swift's limit) hold 20 GiB and 10,000 (AWS's) half a TiB (with the default of 8 MiB). All but the last of one size suit every server.
  */
 export function sizeOfPart(partSize: number, number: number): number {
   if (number <= 600) return partSize;
@@ -172,6 +172,7 @@ export function s3Upload(options: S3UploadOptions): Upload {
       }
       if (multipart && creations > 1) await options.abortOthers(multipart.id);
       state = 'stored';
+      buffers.release();
       return stored;
     },
     async abort() {
@@ -180,6 +181,7 @@ export function s3Upload(options: S3UploadOptions): Upload {
       // A part that arrives after the abort would stay, and be paid for: none may be on its way.
       stop.abort(new Error('upload aborted'));
       await buffers.drained().catch(() => undefined); // it was reported when it happened
+      buffers.release();
       await abortMultipart();
       if (mayBeVisible && (await findOurs({ retry: ABORT_RETRY }))) {
         const remove = () => client.send(new DeleteObjectCommand(target));

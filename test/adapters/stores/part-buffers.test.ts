@@ -121,3 +121,16 @@ test('whatever the chunks, the parts hold all bytes in order, each with its own 
     ),
   );
 });
+
+test('the next upload takes the memory of the last', async () => {
+  const seen: ArrayBufferLike[] = [];
+  const send = async ({ bytes }: { bytes: Buffer }): Promise<void> => void seen.push(bytes.buffer);
+  for (let upload = 0; upload < 2; upload += 1) {
+    const buffers = partBuffers({ count: 1, sizeOf: () => 4_321, startSum, send });
+    await buffers.write(Buffer.alloc(4_321));
+    await buffers.drained();
+    buffers.release();
+  }
+  expect(seen).toHaveLength(2);
+  expect(seen[1]).toBe(seen[0]);
+});
