@@ -478,13 +478,15 @@ export function voidRequest(
   return ended === undefined ? done : { kind: 'ok', request: { ...done.request, ended: { ...ended, difference } } };
 }
 
-/** Approvals of people who may not approve any more are dropped; those that stand still count. */
+/** Approvals of people who may not approve any more are dropped; with time left, others may still approve. */
 function lapse(request: RestoreRequest, standing: readonly Review[], now: Date): Outcome {
   const gone = request.reviews.filter((known) => !standing.includes(known)).map(({ reviewer }) => reviewer);
   const reason = `approvals that do not count any more: ${gone.join(', ')}`;
-  const back = { reviews: [...standing], state: 'pending', approvedAt: undefined } as const;
-  const done = next(request, 'lapse', { now, by: undefined, reason }, back);
-  return isOverdue(done.request, now) ? expire(done.request, now) : done;
+  const by = { now, by: undefined, reason };
+  const isLate = now >= new Date(request.expiresAt);
+  return isLate
+    ? next(request, 'expire', by, { state: 'expired', reviews: [...standing] })
+    : next(request, 'lapse', by, { state: 'pending', reviews: [...standing], approvedAt: undefined });
 }
 
 /** Asks the runner to give up while that is safe. `permitted`: may also cancel the restores of others. */

@@ -1,0 +1,69 @@
+/** Owns the answer to: which restores wait for somebody's word, and for whose? */
+import { KeyturnError } from '../domain/error.ts';
+import type { Person } from '../domain/permission.ts';
+import { approvals, deadlineOf, isAllowed, isOverdue, whyNotCounted } from '../domain/restore-request.ts';
+import type { RequestAction, RestoreRequest } from '../domain/restore-request.ts';
+import type { Clock, PeopleDirectory, RestoreRequests } from '../ports.ts';
+
+export interface ApprovalsDeps {
+  readonly requests: Pick<RestoreRequests, 'open'>;
+  readonly directory: PeopleDirectory;
+  readonly clock: Pick<Clock, 'now'>;
+}
+
+export interface WaitingRequest {
+  readonly request: RestoreRequest;
+  /** How many approvals stand, of `request.threshold`. */
+  readonly approvals: number;
+  /** When it ends by itself; undefined while it runs. */
+  readonly endsAt: Date | undefined;
+  /** Where this person stands: asked to look, has approved, asked for it, or has no say (then why). */
+  readonly you: 'review' | 'approved' | 'asked' | { readonly noSay: string };
+  /** What this person can do with it now, for buttons. */
+  readonly can: readonly Extract<RequestAction, 'approve' | 'deny' | 'take-back' | 'withdraw' | 'cancel'>[];
+}
+
+export interface ApprovalsReport {
+  /** Those that wait for this person first, then by age. */
+  readonly waiting: readonly WaitingRequest[];
+}
+
+/** Throws permission.denied for bots, guests and deactivated users; slack.refused, queue.unavailable. */
+export async function listApprovals(deps: ApprovalsDeps, user: string): Promise<ApprovalsReport> {
+  const now = deps.clock.now();
+  const open = (await deps.requests.open()).filter((request) => !isOverdue(request, now));
+  const groups = new Set(open.flatMap((request) => request.groups).filter((id) => id.startsWith('S')));
+  const person = await deps.directory.person(user, [...groups], true);
+  if (person.isBot || person.isGuest || person.isDeactivated) {
+    throw new KeyturnError('permission.denied', 'Requests are shown to full members of the workspace only.', {
+      hint: 'Ask a full member of the workspace to look.',
+    });
+  }
+  const waiting = open.map((request) => seenBy(request, person, now));
+  const first = waiting.filter(({ you }) => you === 'review');
+  return { waiting: [...first, ...waiting.filter((entry) => !first.includes(entry))] };
+}
+
+function seenBy(request: RestoreRequest, person: Person, now: Date): WaitingRequest {
+  const you = standingOf(request, person);
+  const wishes: Readonly<Record<'review' | 'approved' | 'asked' | 'none', WaitingRequest['can']>> = {
+    review: ['approve', 'deny', 'cancel'],
+    approved: ['take-back', 'deny', 'cancel'],
+    asked: ['withdraw', 'cancel'],
+    none: [],
+  };
+  return {
+    request,
+    approvals: approvals(request).length,
+    endsAt: deadlineOf(request),
+    you,
+    can: wishes[typeof you === 'string' ? you : 'none'].filter((action) => isAllowed(request, action, now)),
+  };
+}
+
+function standingOf(request: RestoreRequest, person: Person): WaitingRequest['you'] {
+  if (person.id === request.requester.id || person.id === request.onBehalfOf) return 'asked';
+  if (approvals(request).some(({ reviewer }) => reviewer === person.id)) return 'approved';
+  const why = whyNotCounted(request, person);
+  return why === undefined ? 'review' : { noSay: why };
+}
