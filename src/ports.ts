@@ -269,6 +269,10 @@ export interface RestoreRequests {
   open(): Promise<readonly RestoreRequest[]>;
   /** The open one and those that ended, newest first, `most` at most. */
   byCluster(cluster: string, most: number): Promise<readonly RestoreRequest[]>;
+  /** Those whose newest version was made and not marked as told: whoever made it may have died before telling anyone. */
+  untold(): Promise<readonly RestoreRequest[]>;
+  /** Nothing happens when the request has changed since. Safe twice. */
+  markTold(request: Pick<RestoreRequest, 'id' | 'version'>): Promise<void>;
 }
 
 /** What is known of each person's one-time codes. Throws queue.unavailable. */

@@ -6,12 +6,12 @@ import type { Outcome, RestoreRequest } from '../domain/restore-request.ts';
 import type { Clock, Log, PeopleDirectory, RestoreRequests } from '../ports.ts';
 
 export interface ChangeDeps {
-  readonly requests: Pick<RestoreRequests, 'read' | 'compareAndSet'>;
+  readonly requests: Pick<RestoreRequests, 'read' | 'compareAndSet' | 'markTold'>;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
   /**
-   * Tells that a request changed; the last entry of its history says how. The change is kept already, and every entry
-   * stays in the request, so what fails here can be told later.
+   * Tells that a request changed; the last entry of its history says how. The change is kept already: what fails here
+   * stays untold in `requests`, and is told later.
    */
   readonly announce: (request: RestoreRequest) => Promise<void>;
 }
@@ -72,6 +72,7 @@ export async function freshPerson(
 async function tell(deps: ChangeDeps, request: RestoreRequest): Promise<void> {
   try {
     await deps.announce(request);
+    await deps.requests.markTold(request);
   } catch (error) {
     deps.log.error(
       { request: request.id, version: request.version, error },

@@ -1,6 +1,7 @@
 /** Owns the answer to: which restores wait for somebody's word, and for whose? */
 import { KeyturnError } from '../domain/error.ts';
-import type { Person } from '../domain/permission.ts';
+import { may } from '../domain/permission.ts';
+import type { Person, RoleHolders } from '../domain/permission.ts';
 import { approvals, deadlineOf, isAllowed, isOverdue, whyNotCounted } from '../domain/restore-request.ts';
 import type { RequestAction, RestoreRequest } from '../domain/restore-request.ts';
 import type { Clock, PeopleDirectory, RestoreRequests } from '../ports.ts';
@@ -8,6 +9,8 @@ import type { Clock, PeopleDirectory, RestoreRequests } from '../ports.ts';
 export interface ApprovalsDeps {
   readonly requests: Pick<RestoreRequests, 'open'>;
   readonly directory: PeopleDirectory;
+  /** Of the configuration now: who may withdraw and stop the restores of others. */
+  readonly people: RoleHolders;
   readonly clock: Pick<Clock, 'now'>;
 }
 
@@ -32,32 +35,38 @@ export interface ApprovalsReport {
 export async function listApprovals(deps: ApprovalsDeps, user: string): Promise<ApprovalsReport> {
   const now = deps.clock.now();
   const open = (await deps.requests.open()).filter((request) => !isOverdue(request, now));
-  const groups = new Set(open.flatMap((request) => request.groups).filter((id) => id.startsWith('S')));
-  const person = await deps.directory.person(user, [...groups], true);
+  const groups = [...open.flatMap((request) => request.groups), ...deps.people.operate];
+  const person = await deps.directory.person(user, [...new Set(groups.filter((id) => id.startsWith('S')))], true);
   if (person.isBot || person.isGuest || person.isDeactivated) {
     throw new KeyturnError('permission.denied', 'Requests are shown to full members of the workspace only.', {
       hint: 'Ask a full member of the workspace to look.',
     });
   }
-  const waiting = open.map((request) => seenBy(request, person, now));
-  const first = waiting.filter(({ you }) => you === 'review');
+  const waiting = open.map((request) => seenBy(deps, request, person));
+  const first = waiting.filter(({ can }) => can.includes('approve'));
   return { waiting: [...first, ...waiting.filter((entry) => !first.includes(entry))] };
 }
 
-function seenBy(request: RestoreRequest, person: Person, now: Date): WaitingRequest {
+const WISHES: Readonly<Record<'review' | 'approved' | 'asked' | 'no-say' | 'operator', WaitingRequest['can']>> = {
+  review: ['approve', 'deny', 'cancel'],
+  approved: ['take-back', 'deny', 'cancel'],
+  asked: ['withdraw', 'cancel'],
+  'no-say': [],
+  operator: ['withdraw', 'cancel'],
+};
+
+function seenBy(deps: ApprovalsDeps, request: RestoreRequest, person: Person): WaitingRequest {
   const you = standingOf(request, person);
-  const wishes: Readonly<Record<'review' | 'approved' | 'asked' | 'none', WaitingRequest['can']>> = {
-    review: ['approve', 'deny', 'cancel'],
-    approved: ['take-back', 'deny', 'cancel'],
-    asked: ['withdraw', 'cancel'],
-    none: [],
-  };
+  const wishes = new Set([
+    ...WISHES[typeof you === 'string' ? you : 'no-say'],
+    ...(may(person, 'withdraw', deps.people) ? WISHES.operator : []),
+  ]);
   return {
     request,
     approvals: approvals(request).length,
     endsAt: deadlineOf(request),
     you,
-    can: wishes[typeof you === 'string' ? you : 'none'].filter((action) => isAllowed(request, action, now)),
+    can: [...wishes].filter((action) => isAllowed(request, action, deps.clock.now())),
   };
 }
 

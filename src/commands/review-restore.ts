@@ -37,7 +37,11 @@ export function approveRestore(
     return (spent ??= spendCode(deps, click.user, click.code));
   };
   return reviewOnce(deps, click, async (request, facts) => {
-    const approval: ReviewClick = { ...facts, verdict: 'approve', codeProved: click.code !== undefined };
+    const approval: ReviewClick = {
+      ...facts,
+      verdict: 'approve',
+      codeProved: request.stepUp === 'totp' && click.code !== undefined,
+    };
     const would = review(request, approval);
     if (would.kind === 'refused') return would;
     const problem = await codeFor(request);

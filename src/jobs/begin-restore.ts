@@ -1,16 +1,15 @@
 /** Owns the last look before a restore's first step: the same plan, and people who may still approve it. */
 import type { Problem } from '../domain/error.ts';
-import { planDigest } from '../domain/plan.ts';
 import type { Plan } from '../domain/plan.ts';
 import { approvals, start } from '../domain/restore-request.ts';
 import type { RestoreRequest } from '../domain/restore-request.ts';
 import type { Clock, PeopleDirectory, RestoreRequests } from '../ports.ts';
 
 export interface BeginDeps {
-  readonly requests: Pick<RestoreRequests, 'read' | 'compareAndSet'>;
+  readonly requests: Pick<RestoreRequests, 'read' | 'compareAndSet' | 'markTold'>;
   readonly directory: PeopleDirectory;
   readonly clock: Pick<Clock, 'now'>;
-  /** The request changed: tell it. Rejects: nothing is begun, try again. */
+  /** Tells that the request changed; the last entry of its history says how. */
   readonly announce: (request: RestoreRequest) => Promise<void>;
 }
 
@@ -36,6 +35,7 @@ export async function beginRestore(deps: BeginDeps, id: string, plan: Plan): Pro
     if (outcome.kind === 'refused') return { kind: 'refused', problem: problemOf(outcome), request };
     if (!(await deps.requests.compareAndSet(outcome.request))) continue;
     await deps.announce(outcome.request);
+    await deps.requests.markTold(outcome.request);
     if (outcome.kind === 'ok') return { kind: 'begun', request: outcome.request };
     return { kind: 'refused', problem: problemOf(outcome.refusal), request: outcome.request };
   }
@@ -46,11 +46,6 @@ export async function beginRestore(deps: BeginDeps, id: string, plan: Plan): Pro
 async function approversNow(directory: PeopleDirectory, request: RestoreRequest) {
   const groups = request.groups.filter((group) => group.startsWith('S'));
   return Promise.all(approvals(request).map(({ reviewer }) => directory.person(reviewer, groups, true)));
-}
-
-/** Whether the plan is still the one that was approved; the runner asks before it resumes. */
-export function fitsRequest(request: RestoreRequest, plan: Plan): boolean {
-  return planDigest(plan) === request.digest;
 }
 
 function problemOf({ code, message, hint }: Problem): Problem {

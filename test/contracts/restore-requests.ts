@@ -157,6 +157,24 @@ export function restoreRequestsContract(name: string, begin: () => Promise<Reque
       expect(await other.byCluster('lab', 10)).toEqual([]);
     });
 
+    test('every change is untold until it is marked, for all replicas, also that a request ended', async () => {
+      const untold = async (): Promise<unknown> => (await other.untold()).map(({ id, version }) => [id, version]);
+      const made = request();
+      await requests.create(made);
+      expect(await untold()).toEqual([['r1', 1]]);
+      await requests.markTold(made);
+      await requests.markTold(made);
+      expect(await untold()).toEqual([]);
+      const one = approvedBy(alice, made);
+      const ended = withdrawn(one);
+      await requests.compareAndSet(one);
+      await requests.compareAndSet(ended);
+      await requests.markTold(one);
+      expect(await untold()).toEqual([['r1', 3]]);
+      await requests.markTold(ended);
+      expect(await untold()).toEqual([]);
+    });
+
     test('open requests of all clusters are listed, the oldest first', async () => {
       const at = (id: string, cluster: string, now: Date): RestoreRequest =>
         request({ plan: plan({ request: id, cluster }), confirmedSnapshotOf: 'prod-eu', now });

@@ -6,6 +6,7 @@ import type { RestoreRequests } from '../../src/ports.ts';
 export function fakeRestoreRequests(): RestoreRequests {
   const kept = new Map<string, string>();
   const firsts = new Map<string, string>();
+  const untold = new Map<string, number>();
   const parse = (text: string): RestoreRequest => JSON.parse(text) as RestoreRequest;
   const all = (): RestoreRequest[] => [...kept.values()].map(parse);
   const newestFirst = (a: RestoreRequest, b: RestoreRequest): number =>
@@ -20,6 +21,7 @@ export function fakeRestoreRequests(): RestoreRequests {
       if (held !== undefined) return { kind: 'taken', by: held.id };
       firsts.set(request.id, text);
       kept.set(request.id, text);
+      untold.set(request.id, request.version);
       return { kind: 'created' };
     },
     async read(id) {
@@ -31,6 +33,7 @@ export function fakeRestoreRequests(): RestoreRequests {
       const known = text === undefined ? undefined : parse(text);
       if (known === undefined || known.version !== next.version - 1 || !isOpen(known.state)) return false;
       kept.set(next.id, JSON.stringify(next));
+      untold.set(next.id, next.version);
       return true;
     },
     async open() {
@@ -43,6 +46,10 @@ export function fakeRestoreRequests(): RestoreRequests {
         .filter((request) => request.cluster === cluster)
         .sort(newestFirst)
         .slice(0, Math.max(most, 1));
+    },
+    untold: async () => all().filter(({ id }) => untold.has(id)),
+    async markTold({ id, version }) {
+      if (untold.get(id) === version) untold.delete(id);
     },
   };
 }
