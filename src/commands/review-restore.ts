@@ -32,19 +32,12 @@ export function approveRestore(
   click: RequestClick & { readonly code?: string | undefined },
 ): Promise<ChangeAnswer> {
   let spent: Promise<Problem | undefined> | undefined;
-  const codeFor = (request: RestoreRequest): Promise<Problem | undefined> | undefined => {
-    if (request.stepUp === 'none' || click.code === undefined) return undefined;
-    return (spent ??= spendCode(deps, click.user, click.code));
-  };
   return reviewOnce(deps, click, async (request, facts) => {
-    const approval: ReviewClick = {
-      ...facts,
-      verdict: 'approve',
-      codeProved: request.stepUp === 'totp' && click.code !== undefined,
-    };
-    const would = review(request, approval);
-    if (would.kind === 'refused') return would;
-    const problem = await codeFor(request);
+    const code = request.stepUp === 'totp' ? click.code : undefined;
+    const would = review(request, { ...facts, verdict: 'approve', codeProved: code !== undefined });
+    if (would.kind === 'refused' || code === undefined) return would;
+    // Spent once, though another review may come between and this be decided again.
+    const problem = await (spent ??= spendCode(deps, click.user, code));
     return problem === undefined ? would : { ...problem, kind: 'refused' };
   });
 }
