@@ -65,7 +65,7 @@ export function stepUpRecordsContract(name: string, begin: () => Promise<StepUpR
 export interface CodesBench {
   readonly codes: OneTimeCodes;
   /** What an authenticator with this secret shows at `at`. */
-  codeAt(secret: string, at: Date): string;
+  readonly codeAt: (secret: string, at: Date) => string;
 }
 
 const AT = new Date('2026-11-21T06:30:10.000Z');

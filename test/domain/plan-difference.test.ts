@@ -19,8 +19,7 @@ test('a changed command is shown with its place, as approved and as found', () =
 });
 
 test('what is missing on one side is undefined there', () => {
-  const { bumpRevision: _, ...rest } = plan();
-  expect(planDifference(plan(), { ...rest, bumpRevision: undefined })).toEqual([
+  expect(planDifference(plan(), plan({ bumpRevision: undefined }))).toEqual([
     { path: 'bumpRevision', approved: '"1000000"', found: undefined },
   ]);
 });

@@ -30,7 +30,7 @@ export function fakeCodes(): FakeCodes {
   let made = 0;
   const stepAt = (at: Date): number => Math.floor(at.getTime() / STEP_MS);
   const codeOf = (secret: string, step: number): string => {
-    const seed = [...`${secret}/${step}`].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 1_000_000, 7);
+    const seed = Buffer.from(`${secret}/${step}`).reduce((sum, byte) => (sum * 31 + byte) % 1_000_000, 7);
     return String(seed).padStart(6, '0');
   };
   return {

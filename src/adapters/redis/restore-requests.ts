@@ -76,8 +76,8 @@ export function redisRestoreRequests(connections: RedisConnections): RestoreRequ
       const { id, cluster, version, createdAt } = request;
       const keys = [keyOf(id), openKey, untoldKey, clusterKey(cluster)];
       const args = [id, cluster, JSON.stringify(request), version, Date.parse(createdAt), changeOf(request), KEPT_MS];
-      const by = await connections.run((redis) => evaluate(redis, CREATE, keys, args));
-      return by === null ? { kind: 'created' } : { kind: 'taken', by: String(by) };
+      const by = (await connections.run((redis) => evaluate(redis, CREATE, keys, args))) as string | null;
+      return by === null ? { kind: 'created' } : { kind: 'taken', by };
     },
     async read(id) {
       return (await connections.run((redis) => readAll(redis, [id])))[0];
