@@ -1,7 +1,8 @@
 /** Owns how a command changes a restore request: read, decide, compare-and-set, again when another was faster. */
 import type { Problem } from '../domain/error.ts';
 import type { Person } from '../domain/permission.ts';
-import { expire, isOverdue } from '../domain/restore-request.ts';
+import { isOverdue } from '../domain/restore-request.ts';
+import { expire } from '../domain/restore-review.ts';
 import type { Outcome, RestoreRequest } from '../domain/restore-request.ts';
 import type { Clock, Log, PeopleDirectory, RestoreRequests } from '../ports.ts';
 

@@ -2,8 +2,10 @@
 import type { Problem } from '../domain/error.ts';
 import { may } from '../domain/permission.ts';
 import type { Person, RoleHolders } from '../domain/permission.ts';
-import { cancel, review, withdraw } from '../domain/restore-request.ts';
-import type { Outcome, RestoreRequest, ReviewClick } from '../domain/restore-request.ts';
+import { cancel } from '../domain/restore-execution.ts';
+import { review, withdraw } from '../domain/restore-review.ts';
+import type { Outcome, RestoreRequest } from '../domain/restore-request.ts';
+import type { ReviewClick } from '../domain/restore-review.ts';
 import type { PeopleDirectory } from '../ports.ts';
 import { changeRequest, freshPerson } from './change-request.ts';
 import type { ChangeAnswer, ChangeDeps } from './change-request.ts';

@@ -1,7 +1,8 @@
 /** Owns the last look before a restore's first step: the same plan, and people who may still approve it. */
 import type { Problem } from '../domain/error.ts';
 import type { Plan } from '../domain/plan.ts';
-import { approvals, start } from '../domain/restore-request.ts';
+import { start } from '../domain/restore-execution.ts';
+import { approvals } from '../domain/restore-request.ts';
 import type { RestoreRequest } from '../domain/restore-request.ts';
 import type { Clock, PeopleDirectory, RestoreRequests } from '../ports.ts';
 

@@ -1,5 +1,6 @@
 /** Owns what time does to restore requests: silence ends them, and one that has its approvals is started, whatever died. */
-import { expire, isOverdue } from '../domain/restore-request.ts';
+import { isOverdue } from '../domain/restore-request.ts';
+import { expire } from '../domain/restore-review.ts';
 import type { RestoreRequest } from '../domain/restore-request.ts';
 import type { Clock, Log, RestoreRequests } from '../ports.ts';
 

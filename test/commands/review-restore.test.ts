@@ -12,7 +12,7 @@ import {
 import type { RequestClick } from '../../src/commands/review-restore.ts';
 import { askToEnrolAnew, beginEnrolment, confirmEnrolment } from '../../src/commands/step-up.ts';
 import type { Person } from '../../src/domain/permission.ts';
-import { start } from '../../src/domain/restore-request.ts';
+import { start } from '../../src/domain/restore-execution.ts';
 import type { RestoreRequest } from '../../src/domain/restore-request.ts';
 import { approvalsWorld, bot, operator } from '../support/approvals.ts';
 import type { ApprovalsWorld } from '../support/approvals.ts';

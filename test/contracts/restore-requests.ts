@@ -1,6 +1,7 @@
 /** Owns what every RestoreRequests must do; run on the fake and on Redis. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { expire, progress, review, start, withdraw } from '../../src/domain/restore-request.ts';
+import { progress, start } from '../../src/domain/restore-execution.ts';
+import { expire, review, withdraw } from '../../src/domain/restore-review.ts';
 import type { RestoreRequest } from '../../src/domain/restore-request.ts';
 import type { RestoreRequests } from '../../src/ports.ts';
 import { alice, bob, carol, done, later, NOW, plan, policy, request, requester } from '../support/requests.ts';

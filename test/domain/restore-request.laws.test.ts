@@ -3,19 +3,12 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Person } from '../../src/domain/permission.ts';
 import { planDigest } from '../../src/domain/plan.ts';
-import {
-  approvals,
-  cancel,
-  expire,
-  isOpen,
-  openRequest,
-  progress,
-  review,
-  start,
-  voidRequest,
-  withdraw,
-} from '../../src/domain/restore-request.ts';
-import type { Outcome, RestoreRequest, Verdict } from '../../src/domain/restore-request.ts';
+import { openRequest } from '../../src/domain/restore-draft.ts';
+import { cancel, progress, start, voidRequest } from '../../src/domain/restore-execution.ts';
+import { approvals, isOpen } from '../../src/domain/restore-request.ts';
+import { expire, review, withdraw } from '../../src/domain/restore-review.ts';
+import type { Outcome, RestoreRequest } from '../../src/domain/restore-request.ts';
+import type { Verdict } from '../../src/domain/restore-review.ts';
 import { fakeRestoreRequests } from '../fakes/restore-requests.ts';
 import { APPROVERS, draft, later, plan, policy, requester, somebody } from '../support/requests.ts';
 

@@ -1,30 +1,12 @@
 /** What holds for restore requests: whose approval counts, when, for which plan, and how a request ends. */
 import { describe, expect, test } from 'vitest';
 import { planDigest } from '../../src/domain/plan.ts';
-import {
-  ALLOWED,
-  approvals,
-  cancel,
-  deadlineOf,
-  expire,
-  isAllowed,
-  isOpen,
-  openRequest,
-  progress,
-  review,
-  start,
-  startJobId,
-  voidRequest,
-  withdraw,
-} from '../../src/domain/restore-request.ts';
-import type {
-  Outcome,
-  RequestAction,
-  RequestState,
-  RestoreRequest,
-  Review,
-  ReviewClick,
-} from '../../src/domain/restore-request.ts';
+import { openRequest } from '../../src/domain/restore-draft.ts';
+import { cancel, progress, start, voidRequest } from '../../src/domain/restore-execution.ts';
+import { ALLOWED, approvals, deadlineOf, isAllowed, isOpen, startJobId } from '../../src/domain/restore-request.ts';
+import { expire, review, withdraw } from '../../src/domain/restore-review.ts';
+import type { Outcome, RequestAction, RequestState, RestoreRequest, Review } from '../../src/domain/restore-request.ts';
+import type { ReviewClick } from '../../src/domain/restore-review.ts';
 import type { Person } from '../../src/domain/permission.ts';
 import {
   alice,
