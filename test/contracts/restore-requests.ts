@@ -1,8 +1,10 @@
 /** Owns what every RestoreRequests must do; run on the fake and on Redis. */
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { progress, start } from '../../src/domain/restore-execution.ts';
 import { expire, review, withdraw } from '../../src/domain/restore-review.ts';
-import type { RestoreRequest } from '../../src/domain/restore-request.ts';
+import type { Start } from '../../src/domain/restore-execution.ts';
+import type { Outcome, RestoreRequest } from '../../src/domain/restore-request.ts';
 import type { RestoreRequests } from '../../src/ports.ts';
 import { alice, bob, carol, done, later, NOW, plan, policy, request, requester } from '../support/requests.ts';
 
@@ -145,6 +147,48 @@ export function restoreRequestsContract(name: string, begin: () => Promise<Reque
       expect(await other.create(request({ plan: plan({ request: 'r2' }) }))).toEqual({ kind: 'taken', by: 'r1' });
       await requests.compareAndSet(done(progress(begun.request, 'succeed', later(3))));
       expect(await other.open()).toEqual([]);
+    });
+
+    test('clicks of many replicas, interleaved in any way, lose nothing and start nothing twice', async () => {
+      const replicas = await Promise.all(Array.from({ length: 3 }, () => bench.open()));
+      const people = [alice, bob, carol];
+      const deeds: ((of: RestoreRequest, who: typeof alice) => Outcome | Start)[] = [
+        (of, who) => review(of, { reviewer: who, verdict: 'approve', digest: of.digest, now: later(1) }),
+        (of, who) => review(of, { reviewer: who, verdict: 'take-back', digest: of.digest, now: later(1) }),
+        (of) => start(of, { plan: of.plan, people, now: later(2) }),
+      ];
+      const click = fc.record({
+        replica: fc.nat({ max: 2 }),
+        who: fc.constantFrom(...people),
+        deed: fc.constantFrom(0, 0, 0, 1, 2, 2),
+      });
+      let run = 0;
+      let begun = 0;
+      await fc.assert(
+        fc.asyncProperty(fc.array(click, { minLength: 10, maxLength: 40 }), async (clicks) => {
+          const id = `run${(run += 1)}`;
+          await requests.create(request({ plan: plan({ request: id, cluster: id }), confirmedSnapshotOf: 'prod-eu' }));
+          /** What a replica has read, and not yet written. */
+          const seen = new Map<number, RestoreRequest>();
+          let [kept, starts] = [0, 0];
+          for (const { replica, who, deed } of clicks) {
+            const before = seen.get(replica);
+            const after = before === undefined ? undefined : deeds[deed]?.(before, who);
+            const now = await replicas[replica]?.read(id);
+            if (now !== undefined) seen.set(replica, now);
+            if (after?.kind !== 'ok' || (await replicas[replica]?.compareAndSet(after.request)) !== true) continue;
+            kept += 1;
+            if (after.request.state === 'running') starts += 1;
+          }
+          const end = await other.read(id);
+          expect(end?.version).toBe(1 + kept);
+          expect(end?.history).toHaveLength(1 + kept);
+          expect(starts).toBe(end?.state === 'running' ? 1 : 0);
+          begun += starts;
+        }),
+        { numRuns: 40, seed: 20261121 },
+      );
+      expect(begun).toBeGreaterThan(5);
     });
 
     test('the requests of a cluster are listed, the newest first, so many at most', async () => {
