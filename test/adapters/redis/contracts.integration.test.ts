@@ -3,12 +3,16 @@ import { afterAll, beforeAll } from 'vitest';
 import { redisClusterLease } from '../../../src/adapters/redis/lease.ts';
 import { redisOutbox } from '../../../src/adapters/redis/outbox.ts';
 import { redisJobQueue } from '../../../src/adapters/redis/queue.ts';
+import { redisRestoreRequests } from '../../../src/adapters/redis/restore-requests.ts';
 import { redisSentMessages } from '../../../src/adapters/redis/sent-messages.ts';
+import { redisStepUpRecords } from '../../../src/adapters/redis/step-up-records.ts';
 import { redisTickMemory } from '../../../src/adapters/redis/tick-memory.ts';
 import { clusterLeaseContract } from '../../contracts/cluster-lease.ts';
 import { jobQueueContract } from '../../contracts/job-queue.ts';
 import { outboxContract } from '../../contracts/outbox.ts';
+import { restoreRequestsContract } from '../../contracts/restore-requests.ts';
 import { sentMessagesContract } from '../../contracts/sent-messages.ts';
+import { stepUpRecordsContract } from '../../contracts/step-up.ts';
 import { tickMemoryContract } from '../../contracts/tick-memory.ts';
 import { redisBench } from './bench.ts';
 import { sharedRedisUrl, startRedis, type TestRedis } from './server.ts';
@@ -55,6 +59,16 @@ tickMemoryContract('the tick memory on Redis', async () => {
 sentMessagesContract('the sent messages on Redis', async () => {
   const bench = redisBench(url);
   return { open: async () => redisSentMessages(bench.connections()), close: () => bench.close() };
+});
+
+restoreRequestsContract('the restore requests on Redis', async () => {
+  const bench = redisBench(url);
+  return { open: async () => redisRestoreRequests(bench.connections()), close: () => bench.close() };
+});
+
+stepUpRecordsContract('the step-up records on Redis', async () => {
+  const bench = redisBench(url);
+  return { open: async () => redisStepUpRecords(bench.connections()), close: () => bench.close() };
 });
 
 outboxContract('the outbox on Redis', async () => {
