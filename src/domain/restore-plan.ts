@@ -138,7 +138,7 @@ function phasesOf(input: RestoreInput, plans: readonly NodePlan[]): readonly Pha
     phase('check', plans, (plan) => stepOf(lookAt(plan, input), MINUTE)),
     phase('fetch', restoring, (plan) => fetchStep(plan, input)),
     phase('prepare', plans, (plan) => prepareStep(plan, input)),
-    phase('stop-apiservers', plans, ({ facts, layout }) => stepOf(apiServerScripts(facts, layout)?.stop, 6 * MINUTE)),
+    phase('stop-apiservers', plans, ({ facts, layout }) => stepOf(apiServerScripts(facts, layout)?.stop, 12 * MINUTE)),
     phase(
       'stop-etcd',
       stopOrder,
@@ -150,7 +150,7 @@ function phasesOf(input: RestoreInput, plans: readonly NodePlan[]): readonly Pha
     phase('start-etcd', restoring, ({ facts, layout }) => stepOf(etcdScripts(facts, layout).start, 4 * MINUTE)),
     phase('join-members', joining, (plan) => joinStep(plan, plans, input), 'in-turn'),
     phase('prove-healthy', plans, () => proof('healthy')),
-    phase('start-apiservers', plans, ({ facts, layout }) => stepOf(apiServerScripts(facts, layout)?.start, 8 * MINUTE)),
+    phase('start-apiservers', plans, ({ facts, layout }) => stepOf(apiServerScripts(facts, layout)?.start, 12 * MINUTE)),
     phase('restart-caches', plans, ({ facts }) => stepOf(restartCachesScript(facts), 4 * MINUTE)),
     phase('prove-serving', plans, ({ facts }) => (facts.apiServer === undefined ? undefined : proof('serving'))),
   ].filter(({ steps }) => steps.length > 0);

@@ -153,7 +153,7 @@ function listContainers({ cli, path }: ContainerRuntime): readonly string[] {
   return commands[cli];
 }
 
-/** What has ended meanwhile is no error: the list is looked at again when the step is proven done. */
+/** Side by side, 30 s for each at most. What has ended meanwhile is no error: the list is looked at again when the step is proven done. */
 function stopContainers(runtime: ContainerRuntime): string {
   const { cli, path } = runtime;
   const stop = {
@@ -161,7 +161,7 @@ function stopContainers(runtime: ContainerRuntime): string {
     ctr: command([path, '-n', 'k8s.io', 'tasks', 'kill', '--all', '-s', 'SIGTERM']),
     docker: command([path, 'stop', '-t', '30']),
   };
-  return `for id in $(${command(listContainers(runtime))}); do ${stop[cli]} "$id" >/dev/null 2>&1 || :; done`;
+  return `for id in $(${command(listContainers(runtime))}); do ${stop[cli]} "$id" >/dev/null 2>&1 & done; wait`;
 }
 
 /** Ids of running containers of this name within pods; fails when the runtime can't be asked. */
