@@ -142,15 +142,17 @@ function phasesOf(input: RestoreInput, plans: readonly NodePlan[]): readonly Pha
     phase(
       'stop-etcd',
       stopOrder,
-      ({ facts, layout }) => stepOf(etcdScripts(facts, layout).stop, 6 * MINUTE),
+      ({ facts, layout }) => stepOf(etcdScripts(facts, layout).stop, 7 * MINUTE),
       'in-turn',
     ),
     phase('prove-stopped', plans, ({ facts }) => stepOf(proveStoppedScript(facts), 2 * MINUTE)),
     phase('swap', plans, ({ facts, layout }) => stepOf(swapScript(facts, layout), 2 * MINUTE)),
-    phase('start-etcd', restoring, ({ facts, layout }) => stepOf(etcdScripts(facts, layout).start, 4 * MINUTE)),
+    phase('start-etcd', restoring, ({ facts, layout }) => stepOf(etcdScripts(facts, layout).start, 7 * MINUTE)),
     phase('join-members', joining, (plan) => joinStep(plan, plans, input), 'in-turn'),
     phase('prove-healthy', plans, () => proof('healthy')),
-    phase('start-apiservers', plans, ({ facts, layout }) => stepOf(apiServerScripts(facts, layout)?.start, 12 * MINUTE)),
+    phase('start-apiservers', plans, ({ facts, layout }) =>
+      stepOf(apiServerScripts(facts, layout)?.start, 12 * MINUTE),
+    ),
     phase('restart-caches', plans, ({ facts }) => stepOf(restartCachesScript(facts), 4 * MINUTE)),
     phase('prove-serving', plans, ({ facts }) => (facts.apiServer === undefined ? undefined : proof('serving'))),
   ].filter(({ steps }) => steps.length > 0);
@@ -219,7 +221,7 @@ function joinStep(plan: NodePlan, plans: readonly NodePlan[], input: RestoreInpu
     initialCluster: clusterOf(members),
     seconds,
   });
-  return stepOf(scripts, 6 * MINUTE + seconds * SECOND);
+  return stepOf(scripts, 9 * MINUTE + seconds * SECOND);
 }
 
 /** A leader that stops while others stop too waits 7 s for nobody to take over; stopped last it has nobody to ask. */

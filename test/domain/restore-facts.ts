@@ -3,7 +3,7 @@ import { snapshotRecord } from '../fakes/snapshot-record.ts';
 import type { NodeFacts, RestoreInput } from '../../src/domain/restore/facts.ts';
 import type { Supervisor } from '../../src/domain/cluster.ts';
 
-export const GIB = 1024 ** 3;
+const GIB = 1024 ** 3;
 
 export function unit(name: string): Supervisor {
   return { kind: 'systemd', unit: `${name}.service` };

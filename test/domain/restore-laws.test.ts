@@ -277,7 +277,7 @@ test('a quoted value reaches the command as it was', () => {
         return;
       }
       const { stdout } = spawnSync('sh', ['-c', `printf %s. ${quote(value)}`], { encoding: 'utf8' });
-      expect(stdout).toBe(`${value.toWellFormed()}.`);
+      expect(stdout).toBe(`${value}.`);
     }),
     { numRuns: 100 },
   );

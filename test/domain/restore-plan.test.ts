@@ -6,7 +6,7 @@ import { makeRestorePlan } from '../../src/domain/restore-plan.ts';
 import type { EtcdTool, NodeFacts, RestoreInput } from '../../src/domain/restore/facts.ts';
 import { renderRunbook } from '../../src/domain/runbook.ts';
 import { snapshotRecord } from '../fakes/snapshot-record.ts';
-import { GIB, nodeFacts, pod, restoreInput, unit } from './restore-facts.ts';
+import { nodeFacts, pod, restoreInput, unit } from './restore-facts.ts';
 
 function refusal(change: Partial<RestoreInput>): string {
   try {
@@ -189,6 +189,15 @@ test('a tool from a container is copied out while etcd runs', () => {
   const prepare = scriptOf(makeRestorePlan(restoreInput({ nodes: three(() => ({ tools })) })), 'prepare.cp1');
   expect(prepare).toMatch(/^cp "\/proc\/.*"\/usr\/bin\/etcdutl-3\.5\.16 \/var\/lib\/etcd\.keyturn-r1\.tool$/m);
   expect(prepare).toContain('nice -n 10 /var/lib/etcd.keyturn-r1.tool snapshot restore');
+});
+
+test('a member that does not answer is known by its peer URL', () => {
+  const input = restoreInput();
+  const status = input.status && {
+    ...input.status,
+    members: input.status.members.map((member) => ({ ...member, name: '', node: undefined })),
+  };
+  expect(makeRestorePlan({ ...input, status }).members).toHaveLength(3);
 });
 
 test.each<[string, string, Partial<RestoreInput>]>([

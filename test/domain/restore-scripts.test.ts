@@ -468,9 +468,8 @@ test('a folder of manifests goes aside but for etcd’s, the kubelet after it, a
   passes(stop.done ?? '');
   expect(manifests()).toEqual([]);
   expect(readFileSync(join(root, 'asked'), 'utf8')).toContain('stop kubelet.service');
-  passes(
-    `${script(`manifests_aside='${join(root, 'k8s/keyturn-r1').replaceAll("'", "'\\''")}'`, `folder_back '${join(root, 'k8s/manifests').replaceAll("'", "'\\''")}' ''`)}`,
-  );
+  const quoted = (path: string): string => `'${join(root, path).replaceAll("'", "'\\''")}'`;
+  passes(script(`manifests_aside=${quoted('k8s/keyturn-r1')}`, `folder_back ${quoted('k8s/manifests')} ''`));
   expect(manifests()).toEqual(['kube-apiserver.yaml', 'other.yaml']);
 });
 

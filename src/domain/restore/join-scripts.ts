@@ -2,11 +2,11 @@
 import type { Scripts } from './data-scripts.ts';
 import type { NodeFacts } from './facts.ts';
 import { nameOf, parentOf, type NodeLayout } from './layout.ts';
-import { headLines, waitFor } from './process-scripts.ts';
+import { headLines, START_SECONDS, waitFor } from './process-scripts.ts';
 import { command, quote, script } from './shell.ts';
 
-/** Seconds in which the first member answers, and in which a process of etcd comes up. */
-const START_SECONDS = 150;
+/** Seconds in which the first member answers and takes another, and in which etcd ends. */
+const WAIT_SECONDS = 150;
 
 export interface JoinOptions {
   readonly request: string;
@@ -36,9 +36,9 @@ export function joinScript(facts: NodeFacts, layout: NodeLayout, options: JoinOp
   return {
     script: script(
       ...head,
-      waitFor(START_SECONDS, 'the first member does not answer, or can not take another member.', 'added'),
+      waitFor(WAIT_SECONDS, 'the first member does not answer, or can not take another member.', 'added'),
       ...how.start,
-      waitFor(START_SECONDS, 'no process of etcd has come up.', 'etcd_runs'),
+      waitFor(START_SECONDS[supervisor.kind], 'no process of etcd has come up.', 'etcd_runs'),
       waitFor(options.seconds, 'the new member has not caught up.', 'promoted'),
       ...how.tidy,
     ),
@@ -88,7 +88,7 @@ function withManifest(manifest: string, { manifestsAside }: NodeLayout, { initia
     tidy: [],
     stop: [
       `if [ -e ${aside} ]; then rm -f ${quote(manifest)} ${joining}; fi`,
-      waitFor(START_SECONDS, 'etcd still runs.', 'etcd_gone'),
+      waitFor(WAIT_SECONDS, 'etcd still runs.', 'etcd_gone'),
     ],
   };
 }
@@ -130,7 +130,7 @@ function withDropIn(unit: string, { argv }: NodeFacts, { request, initialCluster
     ],
     started: [`[ ! -e ${file} ]`],
     tidy: remove,
-    stop: [`systemctl stop ${quote(unit)}`, waitFor(START_SECONDS, 'etcd still runs.', 'etcd_gone'), ...remove],
+    stop: [`systemctl stop ${quote(unit)}`, waitFor(WAIT_SECONDS, 'etcd still runs.', 'etcd_gone'), ...remove],
   };
 }
 

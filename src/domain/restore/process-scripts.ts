@@ -7,7 +7,8 @@ import { command, quote, script } from './shell.ts';
 
 /** Seconds that a script waits by itself; a step's deadline lies above. systemd gives a unit 90 s to stop by default. */
 const STOP_SECONDS = 150;
-const START_SECONDS = 150;
+/** A container that has failed before may wait for five minutes until the kubelet starts it again. */
+export const START_SECONDS: Readonly<Record<'static-pod' | 'systemd', number>> = { 'static-pod': 330, systemd: 60 };
 const PROOF_SECONDS = 90;
 
 const API_SERVER = 'kube-apiserver';
@@ -42,12 +43,7 @@ function stopAndStart(head: readonly string[], pieces: readonly Piece[]): StopAn
 export function etcdScripts(facts: NodeFacts, layout: NodeLayout): StopAndStart {
   const { supervisor } = facts.etcd;
   const pieces = [
-    supervised(supervisor, {
-      gone: 'etcd_gone',
-      waitGone: waitFor(STOP_SECONDS, 'etcd still runs.', 'etcd_gone'),
-      runs: 'etcd_runs',
-      waitRuns: waitFor(START_SECONDS, 'no process of etcd has come up.', 'etcd_runs'),
-    }),
+    supervised(supervisor, { name: 'etcd', gone: 'etcd_gone', runs: 'etcd_runs' }),
     ...(supervisor.kind === 'static-pod' ? kubeletPiece(facts) : []),
   ];
   return stopAndStart(headLines(facts, layout), pieces);
@@ -56,13 +52,8 @@ export function etcdScripts(facts: NodeFacts, layout: NodeLayout): StopAndStart 
 /** Undefined when there is nothing to stop on this node before etcd. */
 export function apiServerScripts(facts: NodeFacts, layout: NodeLayout): StopAndStart | undefined {
   const { apiServer, kubelet, etcd } = facts;
-  const waits = {
-    gone: `gone ${API_SERVER}`,
-    waitGone: waitFor(STOP_SECONDS, 'kube-apiserver still runs.', `gone ${API_SERVER}`),
-    runs: `runs ${API_SERVER}`,
-    waitRuns: waitFor(START_SECONDS, 'no process of kube-apiserver has come up.', `runs ${API_SERVER}`),
-  };
-  const server = apiServer === undefined ? [] : [supervised(apiServer.supervisor, waits)];
+  const component = { name: API_SERVER, gone: `gone ${API_SERVER}`, runs: `runs ${API_SERVER}` };
+  const server = apiServer === undefined ? [] : [supervised(apiServer.supervisor, component)];
   const folder = kubelet?.manifests === 'folder' ? folderPiece(facts) : [];
   // A kubelet that is stopped stops no static pod: where etcd is one, it goes after etcd.
   const kubeletPieces = etcd.supervisor.kind === 'static-pod' ? [] : kubeletPiece(facts);
@@ -70,14 +61,17 @@ export function apiServerScripts(facts: NodeFacts, layout: NodeLayout): StopAndS
   return pieces.length === 0 ? undefined : stopAndStart(headLines(facts, layout), pieces);
 }
 
-interface Waits {
+/** A component, and the conditions that tell whether it runs. */
+interface Component {
+  readonly name: string;
   readonly gone: string;
-  readonly waitGone: string;
   readonly runs: string;
-  readonly waitRuns: string;
 }
 
-function supervised(supervisor: Supervisor, { gone, waitGone, runs, waitRuns }: Waits): Piece {
+function supervised(supervisor: Supervisor, { name: component, gone, runs }: Component): Piece {
+  if (supervisor.kind === 'unknown') throw new TypeError('Nothing is known of what would be stopped.');
+  const waitGone = waitFor(STOP_SECONDS, `${component} still runs.`, gone);
+  const waitRuns = waitFor(START_SECONDS[supervisor.kind], `no process of ${component} has come up.`, runs);
   if (supervisor.kind === 'static-pod') {
     const [folder, name] = [quote(parentOf(supervisor.manifest)), quote(nameOf(supervisor.manifest))];
     const manifest = quote(supervisor.manifest);
@@ -88,7 +82,6 @@ function supervised(supervisor: Supervisor, { gone, waitGone, runs, waitRuns }: 
       running: [`[ -e ${manifest} ]`, runs],
     };
   }
-  if (supervisor.kind === 'unknown') throw new TypeError('Nothing is known of what would be stopped.');
   const unit = quote(supervisor.unit);
   return {
     stop: [`systemctl stop ${unit}`, waitGone],

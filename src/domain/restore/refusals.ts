@@ -125,8 +125,10 @@ function refuseMissing({ missing, nodes, status, cluster }: RestoreInput): void 
       hint: `Correct the nodes of ${cluster} in the configuration.`,
     });
   }
-  const known = new Set(nodes.map(({ node }) => node));
-  const stranger = status?.members.find(({ node }) => node === undefined || !known.has(node));
+  const known = new Set(nodes.flatMap(({ node, peerUrls }) => [node, ...peerUrls]));
+  const stranger = status?.members.find(
+    ({ node, peerUrls }) => ![node ?? '', ...peerUrls].some((name) => known.has(name)),
+  );
   if (stranger !== undefined) {
     throw new KeyturnError(
       'plan.node-missing',
