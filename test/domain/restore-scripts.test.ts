@@ -473,6 +473,35 @@ test('a folder of manifests goes aside but for etcd’s, the kubelet after it, a
   expect(manifests()).toEqual(['kube-apiserver.yaml', 'other.yaml']);
 });
 
+test('where etcd is a static pod, its manifest and the kubelet stay until etcd is stopped', () => {
+  program(
+    join(bin, 'systemctl'),
+    `echo "$*" >> "$(dirname "$0")/../asked"\ncase $1 in show) echo ActiveState=inactive ;; esac`,
+  );
+  const kubelet = { unit: 'kubelet.service', stop: 'kubelet', manifests: 'folder' } as const;
+  const plan = planWith({ ...pods(), kubelet });
+  passes(textOf(stepOf(plan, 'stop-apiservers')));
+  expect(manifests()).toEqual(['etcd.yaml']);
+  expect(existsSync(join(root, 'asked'))).toBe(false);
+  passes(textOf(stepOf(plan, 'stop-etcd')));
+  passes(stepOf(plan, 'stop-etcd').done ?? '');
+  expect(manifests()).toEqual([]);
+  expect(readFileSync(join(root, 'asked'), 'utf8')).toBe('stop kubelet.service\nshow -p ActiveState kubelet.service\n');
+});
+
+test('a unit that systemd is about to start again is not at rest', () => {
+  for (const [state, code] of [
+    ['inactive', 0],
+    ['failed', 0],
+    ['activating', 1],
+    ['active', 1],
+    ['deactivating', 1],
+  ] as const) {
+    program(join(bin, 'systemctl'), `echo ActiveState=${state}`);
+    expect(run(script('unit_rests etcd.service')).code).toBe(code);
+  }
+});
+
 test('what is still there is named when time is up', async () => {
   const plan = planWith(pods());
   await process_('etcd', `--data-dir=${join(root, 'etcd')}`);
