@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { KeyturnError } from '../../src/domain/error.ts';
 import { canBumpRevision } from '../../src/domain/etcd-commands.ts';
 import { planDigest, type Phase, type PhaseName, type Plan, type Step } from '../../src/domain/plan.ts';
@@ -9,6 +9,8 @@ import type { EtcdTool, NodeFacts, RestoreInput } from '../../src/domain/restore
 import { quote } from '../../src/domain/restore/shell.ts';
 import { renderRunbook } from '../../src/domain/runbook.ts';
 import { nodeFacts, pod, restoreInput, unit } from './restore-facts.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
 
 // ── Every mix of layouts ─────────────────────────────────────────────────────────────────────────────────────────────
 

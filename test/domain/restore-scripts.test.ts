@@ -14,12 +14,14 @@ import {
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { PhaseName, Plan, Step } from '../../src/domain/plan.ts';
 import { makeRestorePlan } from '../../src/domain/restore-plan.ts';
 import type { DirectoryFacts, EtcdTool, NodeFacts, RestoreInput } from '../../src/domain/restore/facts.ts';
 import { script } from '../../src/domain/restore/shell.ts';
 import { nodeFacts, restoreInput, unit } from './restore-facts.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
 
 // The scripts run for real, in a directory of their own. What they would ask of the node's systemd, they ask of a program
 // that writes down what it was asked.
@@ -281,7 +283,7 @@ describe.each(DISKS)('data on $name', (disk) => {
       }
     }
     expect(cuts).toBeGreaterThanOrEqual(8);
-  }, 60_000);
+  });
 
   test('that were never touched are left alone by every undo', () => {
     const plan = planWith(disk.change());

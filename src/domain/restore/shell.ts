@@ -102,6 +102,7 @@ const WORDS: Readonly<Record<string, Word>> = {
     text: `move_back() {
   if [ -e "$manifests_aside/$2" ]; then mv -f "$manifests_aside/$2" "$1/.$2.keyturn"; fi
   if [ -e "$1/.$2.keyturn" ]; then mv -f "$1/.$2.keyturn" "$1/$2"; fi
+  rmdir "$manifests_aside" 2>/dev/null || :
 }`,
   },
 
