@@ -35,6 +35,11 @@ export type ErrorCode =
   | 'store.corrupt' // what was read back is not what was written
   | 'queue.unavailable'
   | 'lease.lost' // someone else may hold the cluster now; stop at once
+  | 'plan.node-missing' // a member of the cluster was not reached, or runs on a node that is not configured
+  | 'plan.no-tool' // no etcdctl or etcdutl of the right version on a node
+  | 'plan.no-space'
+  | 'plan.foreign-snapshot' // a snapshot of another cluster, and nobody confirmed that it is meant
+  | 'plan.unsupported' // no plan can be made for how the cluster is laid out
   | 'job.timeout' // total time limit of the operation
   | 'job.interrupted' // the process was told to stop, or was killed
   | 'slack.refused'

@@ -1,4 +1,5 @@
 /** Owns how etcd is spoken to and read on a node: its flags, its environment, etcdctl's arguments and what they print. */
+import { createHash } from 'node:crypto';
 import type { EtcdOnNode, Supervisor } from './cluster.ts';
 
 // ── What etcd was started with ───────────────────────────────────────────────────────────────────────────────────────
@@ -188,6 +189,101 @@ export function etcdctl({ endpoint, tls }: EtcdctlAccess, command: readonly stri
   const url = `${secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
   const files = tls === undefined ? [] : [`--cacert=${tls.caFile}`, `--cert=${tls.certFile}`, `--key=${tls.keyFile}`];
   return ['etcdctl', `--endpoints=${url}`, ...files, ...command];
+}
+
+// ── Restoring ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Version {
+  readonly major: number;
+  readonly minor: number;
+  readonly patch: number;
+}
+
+/** `3.5.16`, `v3.5.16`, `3.6.0-rc.1`; undefined when it is no version. */
+export function parseVersion(text: string): Version | undefined {
+  const match = /^v?(\d+)\.(\d+)\.(\d+)(?![\d.])/.exec(text.trim());
+  return match === null ? undefined : { major: Number(match[1]), minor: Number(match[2]), patch: Number(match[3]) };
+}
+
+export function sameMinor(a: string, b: string): boolean {
+  const [left, right] = [parseVersion(a), parseVersion(b)];
+  return left !== undefined && left.major === right?.major && left.minor === right.minor;
+}
+
+/**
+ * `--bump-revision` and `--mark-compacted` came with 3.4.27, 3.5.10 and 3.6.0 (etcd's CHANGELOG-3.4, -3.5, -3.6). What
+ * counts is the version of the tool that restores.
+ */
+export function canBumpRevision(toolVersion: string): boolean {
+  const version = parseVersion(toolVersion);
+  if (version?.major !== 3) return false;
+  if (version.minor === 4) return version.patch >= 27;
+  if (version.minor === 5) return version.patch >= 10;
+  return version.minor > 5;
+}
+
+/** Which programs restore for an etcd of this version, the best first: etcdutl came with 3.5, and 3.6 left it alone. */
+export function restoreTools(etcdVersion: string): readonly ('etcdutl' | 'etcdctl')[] {
+  const version = parseVersion(etcdVersion);
+  if (version?.major !== 3 || version.minor < 4) return [];
+  if (version.minor === 4) return ['etcdctl'];
+  return version.minor === 5 ? ['etcdutl', 'etcdctl'] : ['etcdutl'];
+}
+
+export interface RestoreOptions {
+  readonly snapshot: string;
+  /** Must not exist, nor `walDir`. */
+  readonly dataDir: string;
+  readonly walDir: string | undefined;
+  readonly memberName: string;
+  /** `cp1=https://…:2380,cp2=…`. */
+  readonly initialCluster: string;
+  readonly token: string;
+  readonly peerUrls: readonly string[];
+  /** Decimal; how much is added to the snapshot's revision. */
+  readonly bumpRevision: string | undefined;
+}
+
+/** `tool`: path of etcdctl (3.4, 3.5) or etcdutl (from 3.5); they take the same arguments. */
+export function restoreArgv(tool: string, options: RestoreOptions): readonly string[] {
+  const { walDir, bumpRevision } = options;
+  return [
+    tool,
+    'snapshot',
+    'restore',
+    options.snapshot,
+    `--data-dir=${options.dataDir}`,
+    ...(walDir === undefined ? [] : [`--wal-dir=${walDir}`]),
+    `--name=${options.memberName}`,
+    `--initial-cluster=${options.initialCluster}`,
+    `--initial-cluster-token=${options.token}`,
+    `--initial-advertise-peer-urls=${options.peerUrls.join(',')}`,
+    ...(bumpRevision === undefined ? [] : [`--bump-revision=${bumpRevision}`, '--mark-compacted']),
+  ];
+}
+
+/** `cp1=https://10.0.0.11:2380,cp2=…`: a member of several peer URLs is named with each. */
+export function initialCluster(
+  members: readonly { readonly name: string; readonly peerUrls: readonly string[] }[],
+): string {
+  return members.flatMap(({ name, peerUrls }) => peerUrls.map((url) => `${name}=${url}`)).join(',');
+}
+
+/**
+ * The id, as decimal, of a member that a new cluster begins with: the first 8 bytes, big-endian, of sha1 over the peer
+ * URLs, sorted, and the token, with nothing in between (etcd: computeMemberID in membership/member.go).
+ */
+export function predictMemberId(peerUrls: readonly string[], token: string): string {
+  const hash = createHash('sha1')
+    .update([...peerUrls].sort(byBytes).join(''))
+    .update(token)
+    .digest();
+  return String(hash.readBigUInt64BE(0));
+}
+
+/** As Go sorts strings. */
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
 // ── What members say ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,8 +17,8 @@ export type PhaseName =
   | 'prove-stopped'
   | 'swap'
   | 'start-etcd'
-  | 'prove-healthy'
   | 'join-members'
+  | 'prove-healthy'
   | 'start-apiservers'
   | 'restart-caches'
   | 'prove-serving';
@@ -77,8 +77,13 @@ export interface PlannedMember {
   readonly node: string;
   readonly name: string;
   readonly peerUrls: readonly string[];
-  /** uint64 as decimal: what the member's id must be afterwards. */
-  readonly predictedId: string;
+  /**
+   * uint64 as decimal: what the member's id must be afterwards. Undefined for a member that is added to the running
+   * cluster: etcd mixes the time into its id.
+   */
+  readonly predictedId: string | undefined;
+  /** Where this node's old data lie after the swap: absolute paths on the node. */
+  readonly oldData: readonly string[];
 }
 
 export interface Plan {

@@ -1,17 +1,22 @@
 import { describe, expect, test } from 'vitest';
 import {
   alarmsOf,
+  canBumpRevision,
   configFileOf,
   etcdctl,
   etcdFlags,
   etcdOnNode,
   hostOf,
+  initialCluster,
   isEtcdServer,
   localEndpoint,
   parseCount,
   parseEndpointStatus,
   parseEnvironmentFile,
   parseMemberList,
+  parseVersion,
+  restoreTools,
+  sameMinor,
   splitNul,
   supervisorOf,
   wantsClientCertificate,
@@ -200,4 +205,49 @@ test('every member reports all alarms; only its own are told of it', () => {
   const errors = ['memberID:42 alarm:NOSPACE ', 'memberID:43 alarm:CORRUPT ', 'etcdserver: no leader'];
   expect(alarmsOf(42n, errors)).toEqual(['NOSPACE', 'etcdserver: no leader']);
   expect(alarmsOf(43n, errors)).toEqual(['CORRUPT', 'etcdserver: no leader']);
+});
+
+test.each([
+  ['3.4.26', false],
+  ['3.4.27', true],
+  ['3.5.9', false],
+  ['3.5.10', true],
+  ['3.6.0', true],
+  ['3.7.1', true],
+  ['3.3.27', false],
+  ['devel', false],
+])('the tools of etcd %s can raise revisions: %s', (version, can) => {
+  expect(canBumpRevision(version)).toBe(can);
+});
+
+test('etcdutl restores from 3.5, alone from 3.6; before 3.4 nothing does', () => {
+  expect(['3.3.1', '3.4.9', '3.5.0', '3.6.0', '3.7.0', '4.0.0'].map(restoreTools)).toEqual([
+    [],
+    ['etcdctl'],
+    ['etcdutl', 'etcdctl'],
+    ['etcdutl'],
+    ['etcdutl'],
+    [],
+  ]);
+});
+
+test('a version is read with and without what people write around it', () => {
+  expect(['v3.5.16', ' 3.5.16\n', '3.5.16-rc.1', '3.5.16+git'].map(parseVersion)).toEqual(
+    Array(4).fill({ major: 3, minor: 5, patch: 16 }),
+  );
+  expect(['3.5', '3.5.1.2', '', 'three'].map(parseVersion)).toEqual(Array(4).fill(undefined));
+});
+
+test('versions that are none are not of the same minor', () => {
+  expect(sameMinor('3.5.1', '3.5.16')).toBe(true);
+  expect(sameMinor('3.5.1', '3.4.1')).toBe(false);
+  expect(sameMinor('devel', 'devel')).toBe(false);
+});
+
+test('a member of two peer URLs is named with each', () => {
+  const members = [
+    { name: 'a', peerUrls: ['http://1:2380', 'http://2:2380'] },
+    { name: 'b', peerUrls: ['http://3:2380'] },
+  ];
+  expect(initialCluster(members)).toBe('a=http://1:2380,a=http://2:2380,b=http://3:2380');
 });

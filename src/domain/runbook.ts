@@ -1,0 +1,85 @@
+/** Owns how a plan reads as a runbook: Markdown that a person could follow by hand, command by command. */
+import { planDigest, type Phase, type Plan, type Step } from './plan.ts';
+
+/** Markdown; the same plan gives the same text. */
+export function renderRunbook(plan: Plan): string {
+  const { snapshot, cluster, members } = plan;
+  const lines = [
+    `# Restore of ${inline(cluster)} from ${inline(snapshot.id)}`,
+    '',
+    `Plan \`${planDigest(plan)}\`, request ${inline(plan.request)}.`,
+    '',
+    `- Snapshot: ${inline(snapshot.key)}, ${snapshot.size} bytes, sha256 \`${snapshot.sha256}\`, revision ${snapshot.revision}`,
+    `- Mode: ${plan.mode === 'all-members' ? 'the snapshot is restored on every member' : 'one member is restored, the others join it with empty data'}`,
+    `- Token of the new cluster: ${inline(plan.token)}`,
+    `- Revisions are raised by: ${plan.bumpRevision ?? 'nothing'}`,
+    '',
+    '## Mind',
+    ...(plan.warnings.length === 0 ? ['Nothing out of the ordinary.'] : plan.warnings.map((warning) => `- ${warning}`)),
+    '',
+    '## Members afterwards',
+    ...members.flatMap((member) => [
+      `- ${inline(member.name)} on ${inline(member.node)}, ${member.peerUrls.map(inline).join(', ')}, ${idText(member.predictedId)}`,
+      ...member.oldData.map((path) => `  - old data: ${inline(path)}`),
+    ]),
+    ...plan.phases.flatMap((phase, i) => phaseLines(phase, i + 1)),
+    '',
+    '## If a step fails',
+    'Before the data are swapped, and after it too: take back what was done, phase by phase from the last to the first, with the script named "Undo" of each step.',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function idText(id: string | undefined): string {
+  return id === undefined ? 'with an id that etcd chooses' : `with id \`${BigInt(id).toString(16)}\` (${id})`;
+}
+
+function phaseLines({ title, order, steps }: Phase, number: number): readonly string[] {
+  const how = order === 'together' ? 'On all of these nodes side by side' : 'One node after the other, in this order';
+  return [
+    '',
+    `## ${number}. ${title}`,
+    steps.length === 1 ? 'On one node.' : `${how}; go on when all are done.`,
+    ...steps.flatMap(stepLines),
+  ];
+}
+
+function stepLines(step: Step): readonly string[] {
+  return [
+    '',
+    `### ${inline(step.node)}: ${step.title}`,
+    ...actionLines(step),
+    ...(step.undo === undefined ? [] : ['', 'Undo:', '', ...fenced(step.undo)]),
+  ];
+}
+
+function actionLines({ action, deadlineMs }: Step): readonly string[] {
+  const within = `within ${Math.ceil(deadlineMs / 1000)} s`;
+  switch (action.kind) {
+    case 'script':
+      return [`As root, ${within}:`, '', ...fenced(action.script)];
+    case 'fetch':
+      return [
+        `Copy the snapshot to ${inline(action.path)} ${within}. It must have ${action.size} bytes and the sha256 \`${action.sha256}\`.`,
+      ];
+    case 'proof':
+      return [
+        action.proves === 'healthy'
+          ? `See ${within} that the member answers and has its id, that all have one cluster id, one revision and one hash, and which alarms there are.`
+          : `See ${within} that \`/readyz\` of kube-apiserver says ok, that nodes are listed, and that the pods of kube-system run.`,
+      ];
+  }
+}
+
+/** A fence that is longer than any in the text. */
+function fenced(text: string): readonly string[] {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([ticks]) => ticks.length));
+  const fence = '`'.repeat(longest + 1);
+  return [`${fence}sh`, text.replace(/\n$/, ''), fence];
+}
+
+/** As code within a line, whatever it holds. */
+function inline(text: string): string {
+  const line = text.replace(/\s/g, ' ');
+  return line.includes('`') ? `\`\` ${line} \`\`` : `\`${line}\``;
+}
