@@ -43,7 +43,7 @@ export function plan(change: Partial<Plan> = {}): Plan {
     token: 'keyturn-r1',
     bumpRevision: '1000000',
     configVersion: 'c0'.padEnd(64, '0'),
-    members: [{ node: 'cp1', name: 'cp1', peerUrls: ['https://192.0.2.1:2380'], predictedId: '42' }],
+    members: [{ node: 'cp1', name: 'cp1', peerUrls: ['https://192.0.2.1:2380'], predictedId: '42', oldData: [] }],
     warnings: [],
     phases: [
       {
