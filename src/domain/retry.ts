@@ -16,6 +16,8 @@ const WORTH_RETRYING: Readonly<Record<ErrorCode, 'yes' | 'no'>> = {
   'ssh.forward-refused': 'yes',
   'node.command-failed': 'yes',
   'node.sudo-denied': 'no',
+  'node.step-refused': 'no',
+  'node.disk-full': 'no',
   'node.etcd-not-found': 'yes',
   'etcd.unreachable': 'yes',
   'etcd.tls': 'no',
@@ -36,6 +38,7 @@ const WORTH_RETRYING: Readonly<Record<ErrorCode, 'yes' | 'no'>> = {
   'job.timeout': 'yes',
   'job.interrupted': 'yes',
   'slack.refused': 'no',
+  'audit.failed': 'no',
   internal: 'yes',
 };
 
