@@ -1,6 +1,7 @@
 /** The adapters on a real Redis keep the same contracts as the fakes. */
 import { afterAll, beforeAll } from 'vitest';
 import { redisClusterLease } from '../../../src/adapters/redis/lease.ts';
+import { redisRestoreJournal } from '../../../src/adapters/redis/journal.ts';
 import { redisOutbox } from '../../../src/adapters/redis/outbox.ts';
 import { redisJobQueue } from '../../../src/adapters/redis/queue.ts';
 import { redisSentMessages } from '../../../src/adapters/redis/sent-messages.ts';
@@ -8,6 +9,7 @@ import { redisTickMemory } from '../../../src/adapters/redis/tick-memory.ts';
 import { clusterLeaseContract } from '../../contracts/cluster-lease.ts';
 import { jobQueueContract } from '../../contracts/job-queue.ts';
 import { outboxContract } from '../../contracts/outbox.ts';
+import { restoreJournalContract } from '../../contracts/restore-journal.ts';
 import { sentMessagesContract } from '../../contracts/sent-messages.ts';
 import { tickMemoryContract } from '../../contracts/tick-memory.ts';
 import { redisBench } from './bench.ts';
@@ -55,6 +57,11 @@ tickMemoryContract('the tick memory on Redis', async () => {
 sentMessagesContract('the sent messages on Redis', async () => {
   const bench = redisBench(url);
   return { open: async () => redisSentMessages(bench.connections()), close: () => bench.close() };
+});
+
+restoreJournalContract('the journal on Redis', async () => {
+  const bench = redisBench(url);
+  return { open: async () => redisRestoreJournal(bench.connections()), close: () => bench.close() };
 });
 
 outboxContract('the outbox on Redis', async () => {
