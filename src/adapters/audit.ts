@@ -78,6 +78,9 @@ export function auditTrail(options: AuditOptions): AuditTrail {
 
   async function sealNow(): Promise<void> {
     if (store === undefined) return;
+    // First, because what is recorded here may vouch for them.
+    if (othersToSeal) await sealOthers(folder, store, chain?.head.chain);
+    othersToSeal = false;
     while (unsealed.length > 0) {
       const { chain: name } = unsealed[0] as Line;
       const end = unsealed.findIndex((line) => line.chain !== name);
@@ -85,9 +88,6 @@ export function auditTrail(options: AuditOptions): AuditTrail {
       await putSegment(store, lines);
       unsealed = unsealed.slice(lines.length);
     }
-    if (!othersToSeal) return;
-    await sealOthers(folder, store, chain?.head.chain);
-    othersToSeal = false;
   }
 
   function seal(): Promise<void> {

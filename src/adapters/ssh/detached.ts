@@ -209,7 +209,7 @@ function parseReport(node: string, { words, rest }: Answer): StepReport {
   return { state, output: rest.subarray(end + 1), offset, outputSize };
 }
 
-function parseState([kind, ...words]: readonly string[]): StepState | undefined {
+function parseState([kind = '', ...words]: readonly string[]): StepState | undefined {
   const time = (at: number): Date => new Date(Number(words[at]));
   if (words.some((word) => word === '')) return undefined;
   switch (kind) {
