@@ -29,6 +29,8 @@ export interface DetachedOptions {
 const ANSWER_MS = 45_000;
 /** So long no byte of a file may be taken by the node. */
 const STALL_MS = 60_000;
+/** A disk slower than this at syncing a file is taken for stuck; bytes in a millisecond. */
+const SLOWEST_DISK = 10_000;
 
 /** What `/etc/sudoers.d/keyturn` needs for restores; `path` is that of `sh`. */
 export function stepSudoers(user: string, path = '/usr/bin/sh'): string {
@@ -91,7 +93,7 @@ function stepsOn(
       const program = stepProgram('receive', { ...common, ...file });
       const stall = stallWatch(node, path, signal);
       try {
-        const input = Readable.from(feed(program, await bytes(), size, stall.moved, onBytes), { objectMode: false });
+        const input = Readable.from(feed(program, bytes, size, stall.moved, onBytes), { objectMode: false });
         const ends = { asRoot: true, input, timeoutMs: Infinity, signal: stall.signal };
         parseAnswer(node, restore, await connection.exec(STEP_ARGV, ends));
         return 'fetched';
@@ -102,17 +104,20 @@ function stepsOn(
   };
 }
 
-/** The program, then the file: not a byte more than its size, so that a source that never ends can't fill the disk. */
+/**
+ * The program, then the file: not a byte more than its size, so that a source that never ends can't fill the disk. The
+ * source is opened only when the node reads.
+ */
 async function* feed(
   program: Buffer,
-  bytes: AsyncIterable<Uint8Array>,
+  bytes: () => AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>,
   size: number,
-  moved: () => void,
+  moved: (extraMs?: number) => void,
   onBytes: ((total: number) => void) | undefined,
 ): AsyncGenerator<Uint8Array> {
   yield program;
   let total = 0;
-  for await (const chunk of bytes) {
+  for await (const chunk of await bytes()) {
     total += chunk.length;
     if (total > size) throw otherBytes('the store', `more than ${size} bytes came`);
     yield chunk;
@@ -120,21 +125,21 @@ async function* feed(
     moved();
     onBytes?.(total);
   }
-  moved();
+  moved(size / SLOWEST_DISK);
 }
 
-/** Aborts when `moved` was not called for long. The node's own work after the last byte (hash, sync) counts too. */
+/** Aborts when `moved` was not called for long, `extraMs` longer when the node has that much to do by itself. */
 function stallWatch(node: string, path: string, signal: AbortSignal) {
   const stalled = new AbortController();
   let timer: NodeJS.Timeout | undefined;
-  const moved = (): void => {
+  const moved = (extraMs = 0): void => {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      const message = `${node} took no byte of ${path} for ${STALL_MS / 1000} s.`;
+      const message = `${node} got no further with ${path} for ${(STALL_MS + extraMs) / 1000} s.`;
       stalled.abort(
         new KeyturnError('node.command-failed', message, { hint: `Look at the disk and the network of ${node}.` }),
       );
-    }, STALL_MS);
+    }, STALL_MS + extraMs);
   };
   moved();
   return { signal: AbortSignal.any([signal, stalled.signal]), moved, end: () => clearTimeout(timer) };

@@ -1,5 +1,5 @@
 /** The adapters on a real Redis keep the same contracts as the fakes. */
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { redisClusterLease } from '../../../src/adapters/redis/lease.ts';
 import { redisRestoreJournal } from '../../../src/adapters/redis/journal.ts';
 import { redisOutbox } from '../../../src/adapters/redis/outbox.ts';
@@ -9,7 +9,7 @@ import { redisTickMemory } from '../../../src/adapters/redis/tick-memory.ts';
 import { clusterLeaseContract } from '../../contracts/cluster-lease.ts';
 import { jobQueueContract } from '../../contracts/job-queue.ts';
 import { outboxContract } from '../../contracts/outbox.ts';
-import { restoreJournalContract } from '../../contracts/restore-journal.ts';
+import { begun, restoreJournalContract } from '../../contracts/restore-journal.ts';
 import { sentMessagesContract } from '../../contracts/sent-messages.ts';
 import { tickMemoryContract } from '../../contracts/tick-memory.ts';
 import { redisBench } from './bench.ts';
@@ -62,6 +62,21 @@ sentMessagesContract('the sent messages on Redis', async () => {
 restoreJournalContract('the journal on Redis', async () => {
   const bench = redisBench(url);
   return { open: async () => redisRestoreJournal(bench.connections()), close: () => bench.close() };
+});
+
+test('an entry of the journal that is sent again after a lost answer is there once', async () => {
+  const bench = redisBench(url);
+  try {
+    const connections = bench.connections();
+    const twice: typeof connections = {
+      ...connections,
+      run: (work, options) => connections.run(async (redis) => (await work(redis), work(redis)), options),
+    };
+    await redisRestoreJournal(twice).append('r-1', 1, begun('a'));
+    expect(await redisRestoreJournal(connections).read('r-1')).toHaveLength(1);
+  } finally {
+    await bench.close();
+  }
 });
 
 outboxContract('the outbox on Redis', async () => {

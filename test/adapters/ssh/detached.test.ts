@@ -19,7 +19,8 @@ beforeEach(async () => {
 afterEach(async () => {
   // Whatever a test left running ends with it.
   for (const pid of await pids()) kill(-pid);
-  await rm(base, { recursive: true, force: true });
+  // Their keepers may still be writing down that they have ended.
+  await rm(base, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
 });
 
 stepRunnerContract('detached steps by plain processes', async () => {
@@ -29,7 +30,7 @@ stepRunnerContract('detached steps by plain processes', async () => {
     on: (restore) => runner.on(localConnection(), restore),
     scripts: { prints: 'echo one; echo two >&2', fails: 'echo no >&2; exit 7', hangs: 'echo up; sleep 30' },
     folder: own,
-    close: () => rm(own, { recursive: true, force: true }),
+    close: () => rm(own, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }),
   };
 });
 
