@@ -264,11 +264,14 @@ const RECEIVE = String.raw`${FILE}
 leave
 part=$path.part.$$
 trap 'rm -f "$part"' EXIT
-trap 'exit 1' HUP INT TERM
+# PIPE: nobody reads any more what we say when the connection is lost.
+trap 'exit 1' HUP INT TERM PIPE
 sum=$(tee "$part" 2> /dev/null | sha256sum)
 got=$(stat -c %s "$part")
 if [ "$got" != "$size" ]; then
-  [ "$(room)" -ge 1048576 ] || refuse disk "$directory"
+  space=$(room)
+  rm -f "$part"
+  [ "$space" -ge 1048576 ] || refuse disk "$directory"
   refuse short "$got"
 fi
 [ "$sum" = "$sha256  -" ] || refuse hash "${'$'}{sum%% *}"
