@@ -7,7 +7,9 @@ import type { BackupJob, Job } from './domain/job.ts';
 import type { JournalEntry, JournalEvent } from './domain/journal.ts';
 import type { Person } from './domain/permission.ts';
 import type { Fetch } from './domain/plan.ts';
+import type { RestoreRequest } from './domain/restore-request.ts';
 import type { StoredSnapshot } from './domain/snapshot.ts';
+import type { StepUpRecord } from './domain/step-up.ts';
 
 export interface Clock {
   now(): Date;
@@ -341,6 +343,51 @@ export interface AuditTrail {
   /** Resolves when everything recorded so far is also in the store; throws store.*. Safe twice. */
   seal(): Promise<void>;
   close(): Promise<void>;
+}
+
+// ── Approvals ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Restore requests, kept for 400 days after their end; all replicas see the same. Throws queue.unavailable. */
+export interface RestoreRequests {
+  /**
+   * Keeps a new request (version 1), unless its cluster has an open one: then the id of that one. An id is taken once,
+   * whatever became of it. Safe to call twice with the same request.
+   */
+  create(
+    request: RestoreRequest,
+  ): Promise<{ readonly kind: 'created' } | { readonly kind: 'taken'; readonly by: string }>;
+  read(id: string): Promise<RestoreRequest | undefined>;
+  /**
+   * Keeps `next` when the request stands at the version before it and is still open; false otherwise. One that `next`
+   * ends makes room for another of its cluster. A call whose answer was lost is repeated inside and succeeds once.
+   */
+  compareAndSet(next: RestoreRequest): Promise<boolean>;
+  /** Every request that something can still become of, oldest first. */
+  open(): Promise<readonly RestoreRequest[]>;
+  /** The open one and those that ended, newest first, `most` at most. */
+  byCluster(cluster: string, most: number): Promise<readonly RestoreRequest[]>;
+  /** Those whose newest version was made and not marked as told: whoever made it may have died before telling anyone. */
+  untold(): Promise<readonly RestoreRequest[]>;
+  /** Nothing happens when the request has changed since. Safe twice. */
+  markTold(request: Pick<RestoreRequest, 'id' | 'version'>): Promise<void>;
+}
+
+/** What is known of each person's one-time codes. Throws queue.unavailable. */
+export interface StepUpRecords {
+  read(user: string): Promise<StepUpRecord | undefined>;
+  /** Keeps `next` when the stored record has the version before it (0: none); false otherwise. Never forgotten. */
+  compareAndSet(next: StepUpRecord): Promise<boolean>;
+}
+
+/** Secrets of one-time codes (RFC 6238) and what they say; secrets leave it sealed, and in the clear only once. */
+export interface OneTimeCodes {
+  /** A new secret for `user`, whom the authenticator will show as `label`. `secret` and `uri` are to be shown once. */
+  newSecret(user: string, label: string): { readonly sealed: string; readonly secret: string; readonly uri: string };
+  /**
+   * The time step (30 s since 1970) whose code this is, among the present one and its two neighbours; undefined when it
+   * fits none. Throws step-up.sealed when the secret was sealed for another user or with another key.
+   */
+  stepOf(user: string, sealed: string, code: string, now: Date): number | undefined;
 }
 
 // ── Telling people ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,11 +1,10 @@
 /** Owns the words people type after the slash command, and what is said when they mistype one. */
 import { distance } from 'fastest-levenshtein';
 import { KeyturnError } from '../domain/error.ts';
-import type { Action } from '../domain/permission.ts';
 
 /** What can be typed: help, completion and parsing all read this table. */
 export interface CommandWord {
-  readonly action: Action;
+  readonly action: Request['action'];
   readonly argument: 'none' | 'cluster' | 'cluster?';
   readonly summary: string;
 }

@@ -40,6 +40,23 @@ export type ErrorCode =
   | 'job.timeout' // total time limit of the operation
   | 'job.interrupted' // the process was told to stop, or was killed
   | 'slack.refused'
+  | 'request.unknown' // no restore request of that id (any more)
+  | 'request.invalid' // a restore request that can't be made like this
+  | 'request.open-already' // the cluster has an open restore request
+  | 'request.not-now' // the state of the request does not allow it
+  | 'request.expired'
+  | 'request.void' // the plan no longer fits the cluster, or is not the one that was approved
+  | 'request.other-plan' // the digest that was sent is not the request's
+  | 'request.contended' // others changed the request under every attempt to change it
+  | 'review.not-counted' // this person's review does not count
+  | 'review.already' // this person has approved, or has nothing to take back
+  | 'review.code-needed' // an approval here wants a one-time code
+  | 'step-up.not-enrolled'
+  | 'step-up.wrong-code'
+  | 'step-up.used-code' // the code, or a newer one, was accepted before
+  | 'step-up.locked' // too many wrong codes in a row
+  | 'step-up.not-now' // enrolling is not possible as things stand
+  | 'step-up.sealed' // a stored secret can't be opened with the configured key
   | 'audit.failed' // an entry could not be kept: nothing may go on that it would have told of
   | 'internal';
 

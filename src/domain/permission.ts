@@ -1,7 +1,11 @@
 /** Owns who may do what, as a table that command, button and help all consult. */
 
-/** What a person can ask for. */
-export type Action = 'help' | 'clusters' | 'status' | 'snapshots' | 'backup';
+/**
+ * What a person can ask for. `withdraw` and `cancel` mean the requests of others: one's own can always be taken back.
+ * Whose approval counts for a request is frozen into it; `approve` says whom the configuration has in mind.
+ */
+export type Action =
+  'help' | 'clusters' | 'status' | 'snapshots' | 'backup' | 'approvals' | 'restore' | 'approve' | 'withdraw' | 'cancel';
 
 /** The groups of `people` in the configuration; 'anyone' is every full member of the workspace. */
 export type Role = 'anyone' | 'request' | 'approve' | 'operate';
@@ -12,6 +16,11 @@ export const ROLE_FOR: Readonly<Record<Action, Role>> = {
   status: 'anyone',
   snapshots: 'anyone',
   backup: 'operate',
+  approvals: 'anyone',
+  restore: 'request',
+  approve: 'approve',
+  withdraw: 'operate',
+  cancel: 'operate',
 };
 
 /** What the holders of a role are called. */

@@ -7,15 +7,19 @@ import { outboxContract } from '../contracts/outbox.ts';
 import { restoreJournalContract } from '../contracts/restore-journal.ts';
 import { sentMessagesContract } from '../contracts/sent-messages.ts';
 import { stepRunnerContract } from '../contracts/step-runner.ts';
+import { restoreRequestsContract } from '../contracts/restore-requests.ts';
+import { oneTimeCodesContract, stepUpRecordsContract } from '../contracts/step-up.ts';
 import { tickMemoryContract } from '../contracts/tick-memory.ts';
 import { localConnection } from '../support/local-connection.ts';
 import { fakeClock } from './clock.ts';
 import { fakeClusterLease } from './cluster-lease.ts';
 import { fakeJobQueue } from './job-queue.ts';
 import { fakeOutbox } from './outbox.ts';
+import { fakeRestoreRequests } from './restore-requests.ts';
 import { fakeSentMessages } from './sent-messages.ts';
 import { fakeRestoreJournal } from './restore-journal.ts';
 import { fakeStepRunner } from './step-runner.ts';
+import { fakeCodes, fakeStepUpRecords } from './step-up.ts';
 import { fakeTickMemory } from './tick-memory.ts';
 
 const close = async (): Promise<void> => undefined;
@@ -38,6 +42,21 @@ tickMemoryContract('the fake tick memory', async () => {
 sentMessagesContract('the fake sent messages', async () => {
   const messages = fakeSentMessages();
   return { open: async () => messages, close };
+});
+
+restoreRequestsContract('the fake restore requests', async () => {
+  const requests = fakeRestoreRequests();
+  return { open: async () => requests, close };
+});
+
+stepUpRecordsContract('the fake step-up records', async () => {
+  const records = fakeStepUpRecords();
+  return { open: async () => records, close };
+});
+
+oneTimeCodesContract('the fake one-time codes', () => {
+  const codes = fakeCodes();
+  return { codes, codeAt: (secret, at) => codes.codeAt(secret, at) };
 });
 
 outboxContract('the fake outbox', async () => {

@@ -4,13 +4,17 @@ import { redisClusterLease } from '../../../src/adapters/redis/lease.ts';
 import { redisRestoreJournal } from '../../../src/adapters/redis/journal.ts';
 import { redisOutbox } from '../../../src/adapters/redis/outbox.ts';
 import { redisJobQueue } from '../../../src/adapters/redis/queue.ts';
+import { redisRestoreRequests } from '../../../src/adapters/redis/restore-requests.ts';
 import { redisSentMessages } from '../../../src/adapters/redis/sent-messages.ts';
+import { redisStepUpRecords } from '../../../src/adapters/redis/step-up-records.ts';
 import { redisTickMemory } from '../../../src/adapters/redis/tick-memory.ts';
 import { clusterLeaseContract } from '../../contracts/cluster-lease.ts';
 import { jobQueueContract } from '../../contracts/job-queue.ts';
 import { outboxContract } from '../../contracts/outbox.ts';
 import { begun, restoreJournalContract } from '../../contracts/restore-journal.ts';
+import { restoreRequestsContract } from '../../contracts/restore-requests.ts';
 import { sentMessagesContract } from '../../contracts/sent-messages.ts';
+import { stepUpRecordsContract } from '../../contracts/step-up.ts';
 import { tickMemoryContract } from '../../contracts/tick-memory.ts';
 import { redisBench } from './bench.ts';
 import { sharedRedisUrl, startRedis, type TestRedis } from './server.ts';
@@ -77,6 +81,16 @@ test('an entry of the journal that is sent again after a lost answer is there on
   } finally {
     await bench.close();
   }
+});
+
+restoreRequestsContract('the restore requests on Redis', async () => {
+  const bench = redisBench(url);
+  return { open: async () => redisRestoreRequests(bench.connections()), close: () => bench.close() };
+});
+
+stepUpRecordsContract('the step-up records on Redis', async () => {
+  const bench = redisBench(url);
+  return { open: async () => redisStepUpRecords(bench.connections()), close: () => bench.close() };
 });
 
 outboxContract('the outbox on Redis', async () => {

@@ -1,0 +1,50 @@
+/** Owns what time does to restore requests: silence ends them, and one that has its approvals is started, whatever died. */
+import { isOverdue } from '../domain/restore-request.ts';
+import { expire } from '../domain/restore-review.ts';
+import type { RestoreRequest } from '../domain/restore-request.ts';
+import type { Clock, Log, RestoreRequests } from '../ports.ts';
+
+export interface WatchRequestsDeps {
+  readonly requests: Pick<RestoreRequests, 'open' | 'compareAndSet' | 'untold' | 'markTold'>;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly log: Log;
+  /** Tells the newest change of a request, and those before it that were not told; twice must be as once. */
+  readonly announce: (request: RestoreRequest) => Promise<void>;
+  /** Adds the job `startJobId(request)`; called again and again while the request is approved, so it must add once. */
+  readonly startRestore: (request: RestoreRequest) => Promise<void>;
+}
+
+/** One look at all open requests; every replica may look, as often as it likes. Throws queue.unavailable. */
+export async function watchRequests(deps: WatchRequestsDeps): Promise<void> {
+  await each(deps, await deps.requests.open(), (request) => lookAt(deps, request));
+  await each(deps, await deps.requests.untold(), async (request) => {
+    await deps.announce(request);
+    await deps.requests.markTold(request);
+  });
+}
+
+/** Trouble with one request does not keep the others waiting. */
+async function each(
+  deps: WatchRequestsDeps,
+  requests: readonly RestoreRequest[],
+  look: (request: RestoreRequest) => Promise<void>,
+): Promise<void> {
+  for (const request of requests) {
+    try {
+      await look(request);
+    } catch (error) {
+      deps.log.error({ request: request.id, error }, 'A restore request could not be looked after; it is tried again');
+    }
+  }
+}
+
+async function lookAt(deps: WatchRequestsDeps, request: RestoreRequest): Promise<void> {
+  const now = deps.clock.now();
+  if (isOverdue(request, now)) {
+    const outcome = expire(request, now);
+    // It is told with all that is untold. Nothing to do when another was faster.
+    if (outcome.kind === 'ok') await deps.requests.compareAndSet(outcome.request);
+  } else if (request.state === 'approved') {
+    await deps.startRestore(request);
+  }
+}
