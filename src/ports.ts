@@ -1,9 +1,12 @@
 /** Owns the answer to: what can this program do to the world? Every effect is on this page. */
 import type { Duplex, Readable } from 'node:stream';
+import type { AuditFact } from './domain/audit.ts';
 import type { ClusterSpec, ClusterStatus, EtcdOnNode, MemberStatus, NodeSpec } from './domain/cluster.ts';
 import type { KeyturnEvent } from './domain/event.ts';
 import type { BackupJob, Job } from './domain/job.ts';
+import type { JournalEntry, JournalEvent } from './domain/journal.ts';
 import type { Person } from './domain/permission.ts';
+import type { Fetch } from './domain/plan.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import type { StoredSnapshot } from './domain/snapshot.ts';
 import type { StepUpRecord } from './domain/step-up.ts';
@@ -110,7 +113,8 @@ export interface RemoteProcess {
 export interface ExecOptions {
   /** Run as root, as `NodeSpec.become` says. Throws node.sudo-denied with the sudoers line that is missing. */
   readonly asRoot?: boolean;
-  readonly input?: string | Uint8Array;
+  /** A stream is read as fast as the command reads; its error ends the command and is thrown. */
+  readonly input?: string | Uint8Array | Readable;
   /** Milliseconds, Infinity for none; default 30,000. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -134,6 +138,77 @@ export interface NodeConnection {
 export interface NodeShell {
   /** Logs in, by way of the node's jump host where it has one. Throws ssh.*. */
   connect(node: NodeSpec, signal?: AbortSignal): Promise<NodeConnection>;
+}
+
+/** For whom something is done on a node. A token lower than the highest that this node has seen is refused there. */
+export interface RestoreOnNode {
+  readonly cluster: string;
+  /** The request's id; names the folder on the node. Letters, digits, `.`, `_`, `-`. */
+  readonly request: string;
+  /** The lease's fencing token. */
+  readonly token: number;
+}
+
+/** How a step stands on its node, by the node's own record. Times are the node's clock. */
+export type StepState =
+  | { readonly kind: 'not-started' }
+  | { readonly kind: 'running'; readonly startedAt: Date }
+  | {
+      readonly kind: 'done';
+      /** The script's exit code; 128 + n when signal n ended it. */
+      readonly code: number;
+      /** 'output': it printed too much. */
+      readonly endedBy: 'itself' | 'deadline' | 'stop' | 'output';
+      readonly startedAt: Date;
+      readonly endedAt: Date;
+    }
+  /** It began, and nobody can tell how it ended; nothing of it runs any more. */
+  | { readonly kind: 'vanished'; readonly why: 'rebooted' | 'killed'; readonly startedAt: Date };
+
+export interface StepReport {
+  readonly state: StepState;
+  /** What it printed (both streams) from `offset` on, at most 256 KiB; the next look goes on at `offset + output.length`. */
+  readonly output: Buffer;
+  readonly offset: number;
+  /** Bytes printed so far. */
+  readonly outputSize: number;
+}
+
+/**
+ * Steps of one restore on one node, as root. Each method throws ssh.*, node.sudo-denied, node.command-failed, lease.lost
+ * (the node has seen a higher token), node.disk-full. A step goes on when the connection is lost or the bot dies.
+ */
+export interface NodeSteps {
+  /**
+   * Begins the step unless it was ever begun; safe to call any number of times, from several replicas at once. A step that
+   * vanished is begun again only under another id. Throws node.step-refused when another step of this cluster runs on the
+   * node, or when the step is known with another script. `deadlineMs`: then the node ends its process group.
+   */
+  start(step: string, script: string, options: { readonly deadlineMs: number }): Promise<StepReport>;
+  /** How it stands; answers after `waitMs` (default 0), or as soon as it has ended or printed beyond `offset` (default 0). */
+  look(
+    step: string,
+    options?: { readonly offset?: number; readonly waitMs?: number; readonly signal?: AbortSignal },
+  ): Promise<StepReport>;
+  /** Ends its process group (TERM, after 5 s KILL). No error when it does not run; safe twice. */
+  stop(step: string): Promise<StepReport>;
+  /** Runs a short script to its end and keeps no record of it: for scripts that only look. Not fenced. */
+  ask(script: string, options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<ExecResult>;
+  /**
+   * Puts a file in place: written beside it, size and sha256 checked on the node, then renamed. `bytes` is called only when
+   * the file is not there yet. Safe twice; what was cut off starts anew. Also throws etcd.snapshot-corrupt when other bytes
+   * arrived, and what `bytes` throws. `onBytes` hears how many were handed on so far.
+   */
+  fetch(
+    file: Pick<Fetch, 'path' | 'size' | 'sha256'>,
+    bytes: () => AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>,
+    options: { readonly signal: AbortSignal; readonly onBytes?: (total: number) => void },
+  ): Promise<'fetched' | 'was-there'>;
+}
+
+/** Where scripts of plans are run. */
+export interface StepRunner {
+  on(connection: NodeConnection, restore: RestoreOnNode): NodeSteps;
 }
 
 /** The bytes of one snapshot as etcd gave them, trailer included. */
@@ -246,6 +321,28 @@ export interface ClusterLease {
   /** The lease, or who has it. The same operation takes its own lease over only once it has run out. */
   acquire(operation: Operation): Promise<Lease | { readonly heldBy: Operation }>;
   current(cluster: string): Promise<Operation | undefined>;
+}
+
+/**
+ * What was begun and ended in a restore, append-only; any replica can read it and go on. Throws queue.unavailable, and
+ * lease.lost for a token lower than the highest that this restore has seen.
+ */
+export interface RestoreJournal {
+  /** Makes this token the highest, so that nobody with a lower one appends any more; answers all that was appended. Safe twice. */
+  takeOver(request: string, token: number): Promise<readonly JournalEntry[]>;
+  /** Resolves when it is kept. Not safe twice: it is appended twice. */
+  append(request: string, token: number, event: JournalEvent): Promise<void>;
+  /** Everything so far, oldest first; empty for an unknown restore. */
+  read(request: string): Promise<readonly JournalEntry[]>;
+}
+
+/** What must be kept for good, before anybody is told. */
+export interface AuditTrail {
+  /** Resolves when `fact` is on disk; throws audit.failed. JSON; a retry after an error may leave it there twice. */
+  record(fact: AuditFact): Promise<void>;
+  /** Resolves when everything recorded so far is also in the store; throws store.*. Safe twice. */
+  seal(): Promise<void>;
+  close(): Promise<void>;
 }
 
 // ── Approvals ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,8 @@ export type ErrorCode =
   | 'ssh.forward-refused' // AllowTcpForwarding no
   | 'node.command-failed' // a command on the node could not be run (not: ran and exited non-zero)
   | 'node.sudo-denied'
+  | 'node.step-refused' // the node does not begin a step: another runs, or it knows the step with another script
+  | 'node.disk-full'
   | 'node.etcd-not-found' // no etcd process and no manifest or unit that starts one
   | 'etcd.unreachable'
   | 'etcd.tls' // certificate expired, wrong CA, wrong name
@@ -60,6 +62,7 @@ export type ErrorCode =
   | 'step-up.locked' // too many wrong codes in a row
   | 'step-up.not-now' // enrolling is not possible as things stand
   | 'step-up.sealed' // a stored secret can't be opened with the configured key
+  | 'audit.failed' // an entry could not be kept: nothing may go on that it would have told of
   | 'internal';
 
 /** The JSON form of an error, as events, messages and the queue carry it. */

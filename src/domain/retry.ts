@@ -16,6 +16,8 @@ const WORTH_RETRYING: Readonly<Record<ErrorCode, 'yes' | 'no'>> = {
   'ssh.forward-refused': 'yes',
   'node.command-failed': 'yes',
   'node.sudo-denied': 'no',
+  'node.step-refused': 'no',
+  'node.disk-full': 'no',
   'node.etcd-not-found': 'yes',
   'etcd.unreachable': 'yes',
   'etcd.tls': 'no',
@@ -58,6 +60,7 @@ const WORTH_RETRYING: Readonly<Record<ErrorCode, 'yes' | 'no'>> = {
   'step-up.locked': 'no',
   'step-up.not-now': 'no',
   'step-up.sealed': 'no',
+  'audit.failed': 'no',
   internal: 'yes',
 };
 

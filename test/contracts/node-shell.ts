@@ -1,5 +1,6 @@
 /** What every NodeShell has to keep to: the fake and the one on real sshd. */
 import { once } from 'node:events';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { NodeSpec } from '../../src/domain/cluster.ts';
 import type { NodeConnection, NodeShell } from '../../src/ports.ts';
@@ -44,6 +45,24 @@ export function nodeShellContract(setUp: () => Promise<NodeShellUnderTest>): voi
   test('a command reads its input to the end', async () => {
     const result = await connection.exec(['cat'], { input: 'from here' });
     expect(result.stdout.toString()).toBe('from here');
+  });
+
+  test('a command reads a stream of input to its end', async () => {
+    const pieces = Array.from({ length: 100 }, (_, i) => Buffer.alloc(10_000, `${i % 10}`));
+    const input = Readable.from(pieces, { objectMode: false });
+    const result = await connection.exec(['cat'], { input });
+    expect(result.stdout.equals(Buffer.concat(pieces))).toBe(true);
+  });
+
+  test('input that breaks ends the command with its error', async () => {
+    const input = Readable.from(
+      (async function* () {
+        yield Buffer.from('half');
+        throw new Error('the source is gone');
+      })(),
+      { objectMode: false },
+    );
+    await expect(connection.exec(['cat'], { input })).rejects.toThrow('the source is gone');
   });
 
   test('a stream ends before its process is done', async () => {

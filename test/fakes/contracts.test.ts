@@ -4,16 +4,21 @@ import { systemClock } from '../../src/adapters/clock.ts';
 import { clusterLeaseContract } from '../contracts/cluster-lease.ts';
 import { backupJob, jobQueueContract } from '../contracts/job-queue.ts';
 import { outboxContract } from '../contracts/outbox.ts';
-import { restoreRequestsContract } from '../contracts/restore-requests.ts';
+import { restoreJournalContract } from '../contracts/restore-journal.ts';
 import { sentMessagesContract } from '../contracts/sent-messages.ts';
+import { stepRunnerContract } from '../contracts/step-runner.ts';
+import { restoreRequestsContract } from '../contracts/restore-requests.ts';
 import { oneTimeCodesContract, stepUpRecordsContract } from '../contracts/step-up.ts';
 import { tickMemoryContract } from '../contracts/tick-memory.ts';
+import { localConnection } from '../support/local-connection.ts';
 import { fakeClock } from './clock.ts';
 import { fakeClusterLease } from './cluster-lease.ts';
 import { fakeJobQueue } from './job-queue.ts';
 import { fakeOutbox } from './outbox.ts';
 import { fakeRestoreRequests } from './restore-requests.ts';
 import { fakeSentMessages } from './sent-messages.ts';
+import { fakeRestoreJournal } from './restore-journal.ts';
+import { fakeStepRunner } from './step-runner.ts';
 import { fakeCodes, fakeStepUpRecords } from './step-up.ts';
 import { fakeTickMemory } from './tick-memory.ts';
 
@@ -57,6 +62,32 @@ oneTimeCodesContract('the fake one-time codes', () => {
 outboxContract('the fake outbox', async () => {
   const outbox = fakeOutbox(systemClock, { retryMs: 20 });
   return { open: async () => outbox, close: () => outbox.close() };
+});
+
+restoreJournalContract('the fake journal', async () => {
+  const journal = fakeRestoreJournal();
+  return { open: async () => journal, close };
+});
+
+stepRunnerContract('the fake steps', async () => {
+  const scripts = { prints: 'prints', fails: 'fails', hangs: 'hangs' };
+  const does = {
+    prints: { output: 'one\ntwo\n' },
+    fails: { output: 'no\n', code: 7 },
+    hangs: { output: 'up\n', takesMs: 30_000 },
+  };
+  const runner = fakeStepRunner(systemClock, (_node, script) => does[script as keyof typeof does]);
+  return { on: (restore) => runner.on(localConnection(), restore), scripts, folder: '/folder', close };
+});
+
+test('a fake node that reboots lets its running step vanish, and remembers what ended', async () => {
+  const runner = fakeStepRunner(fakeClock(), (_node, script) => ({ takesMs: script === 'long' ? Infinity : 0 }));
+  const steps = runner.on(localConnection(), { cluster: 'prod', request: 'r-1', token: 1 });
+  await steps.start('short', 'short', { deadlineMs: 1_000 });
+  await steps.start('long', 'long', { deadlineMs: 1_000 });
+  runner.reboot('here');
+  expect((await steps.look('short')).state.kind).toBe('done');
+  expect((await steps.look('long')).state).toMatchObject({ kind: 'vanished', why: 'rebooted' });
 });
 
 test('the fake queue hands a job whose worker was killed to the next one as attempt 2, with what was remembered', async () => {

@@ -1,13 +1,17 @@
 /** Nodes that live in memory: what their commands print, and whether they can be reached, is set by the test. */
 import { Duplex, PassThrough, Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import type { NodeSpec } from '../../src/domain/cluster.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
 import type { ExecOptions, ExecResult, NodeConnection, NodeShell } from '../../src/ports.ts';
 
+/** A stream of input has been read to its end. */
+type FakeOptions = Omit<ExecOptions, 'input'> & { readonly input?: string | Uint8Array };
+
 /** What a command does; anything left out is 0 and empty. */
 export type FakeCommand = (
   argv: readonly string[],
-  options: ExecOptions,
+  options: FakeOptions,
 ) => { readonly code?: number; readonly stdout?: string | Uint8Array; readonly stderr?: string } | 'hangs' | 'unknown';
 
 export interface FakeNode {
@@ -63,7 +67,9 @@ function connection(
     if (closing.signal.aborted) throw lost(node);
     options.signal?.throwIfAborted();
     log.push(`${node.name}: ${argv.join(' ')}`);
-    const answer = fake.run?.(argv, options) ?? 'unknown';
+    const { input, ...rest } = options;
+    const read = input instanceof Readable ? await buffer(input) : input;
+    const answer = fake.run?.(argv, read === undefined ? rest : { ...rest, input: read }) ?? 'unknown';
     const killed = new AbortController();
     const done = ending(node, argv, answer, options, closing.signal, killed.signal);
     done.catch(() => undefined);

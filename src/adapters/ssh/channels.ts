@@ -2,7 +2,7 @@
  * Owns what happens on one channel of an SSH connection: a command that runs, or a tunnel. ssh2's channels never call a
  * writer back once they are closed, and their `destroy()` takes no error: every ending is made sure of here.
  */
-import type { Duplex, Readable } from 'node:stream';
+import { Readable, type Duplex } from 'node:stream';
 import type { Client, ClientChannel } from 'ssh2';
 import { KeyturnError } from '../../domain/error.ts';
 import type { ExecOptions, ExecResult, RemoteProcess } from '../../ports.ts';
@@ -50,7 +50,7 @@ export async function startCommand(
       (channel) => {
         widenWindow(channel);
         const child = follow(channel, command, gone, options);
-        if (options.input === undefined) channel.end();
+        if (options.input instanceof Readable) feed(channel, options.input);
         else channel.end(options.input);
         return child;
       },
@@ -62,6 +62,13 @@ export async function startCommand(
       cause: error,
     });
   }
+}
+
+/** A command that ends, or whose connection does, wants no more input; input that breaks ends the command with its error. */
+function feed(channel: ClientChannel, input: Readable): void {
+  channel.once('close', () => input.destroy());
+  input.once('error', (error) => channel.emit('error', error));
+  input.pipe(channel);
 }
 
 /** A TCP connection made by the SSH server. Throws ssh.forward-refused, ssh.unreachable, or a signal's reason. */

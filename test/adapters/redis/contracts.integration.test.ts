@@ -1,6 +1,7 @@
 /** The adapters on a real Redis keep the same contracts as the fakes. */
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { redisClusterLease } from '../../../src/adapters/redis/lease.ts';
+import { redisRestoreJournal } from '../../../src/adapters/redis/journal.ts';
 import { redisOutbox } from '../../../src/adapters/redis/outbox.ts';
 import { redisJobQueue } from '../../../src/adapters/redis/queue.ts';
 import { redisRestoreRequests } from '../../../src/adapters/redis/restore-requests.ts';
@@ -10,6 +11,7 @@ import { redisTickMemory } from '../../../src/adapters/redis/tick-memory.ts';
 import { clusterLeaseContract } from '../../contracts/cluster-lease.ts';
 import { jobQueueContract } from '../../contracts/job-queue.ts';
 import { outboxContract } from '../../contracts/outbox.ts';
+import { begun, restoreJournalContract } from '../../contracts/restore-journal.ts';
 import { restoreRequestsContract } from '../../contracts/restore-requests.ts';
 import { sentMessagesContract } from '../../contracts/sent-messages.ts';
 import { stepUpRecordsContract } from '../../contracts/step-up.ts';
@@ -59,6 +61,26 @@ tickMemoryContract('the tick memory on Redis', async () => {
 sentMessagesContract('the sent messages on Redis', async () => {
   const bench = redisBench(url);
   return { open: async () => redisSentMessages(bench.connections()), close: () => bench.close() };
+});
+
+restoreJournalContract('the journal on Redis', async () => {
+  const bench = redisBench(url);
+  return { open: async () => redisRestoreJournal(bench.connections()), close: () => bench.close() };
+});
+
+test('an entry of the journal that is sent again after a lost answer is there once', async () => {
+  const bench = redisBench(url);
+  try {
+    const connections = bench.connections();
+    const twice: typeof connections = {
+      ...connections,
+      run: (work, options) => connections.run(async (redis) => (await work(redis), work(redis)), options),
+    };
+    await redisRestoreJournal(twice).append('r-1', 1, begun('a'));
+    expect(await redisRestoreJournal(connections).read('r-1')).toHaveLength(1);
+  } finally {
+    await bench.close();
+  }
 });
 
 restoreRequestsContract('the restore requests on Redis', async () => {
