@@ -53,6 +53,8 @@ async function typeAll({ workspace }: World): Promise<number[]> {
 
 /** Does `work` within one backup; throws when the backup was over before. */
 async function duringBackup<T>({ workspace }: World, work: () => Promise<T>): Promise<T> {
+  // Who may back up is asked of Slack anew, which answers so often a minute only: the commands before used that up.
+  await sleep(60_000);
   const seen = new Set(workspace.messages('etcd-backups').map((message) => message.ts));
   await workspace.runCommand('ada', 'etcd-backups', '/etcd backup bench');
   const mine = (): string | undefined =>
