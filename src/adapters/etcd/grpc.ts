@@ -6,10 +6,10 @@ import tls from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { KeyturnError } from '../../domain/error.ts';
 
-/** TLS as a client: Node's options, and the one certificate to accept where no CA is known (sha256 as Node prints it). */
 /** etcd's blobs of 32 KiB come whole, not cut into frames of 16 KiB. Bytes. */
 const LARGEST_FRAME = 1024 * 1024;
 
+/** TLS as a client: Node's options, and the one certificate to accept where no CA is known (sha256 as Node prints it). */
 export interface Secure {
   readonly options: ConnectionOptions;
   readonly pinned: string | undefined;
