@@ -7,6 +7,7 @@ import type { BackupJob, Job } from './domain/job.ts';
 import type { JournalEntry, JournalEvent } from './domain/journal.ts';
 import type { Person } from './domain/permission.ts';
 import type { Fetch } from './domain/plan.ts';
+import type { NodeFacts } from './domain/restore/facts.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import type { StoredSnapshot } from './domain/snapshot.ts';
 import type { StepUpRecord } from './domain/step-up.ts';
@@ -229,6 +230,13 @@ export interface EtcdSession {
   readonly missing: readonly { readonly node: string; readonly message: string; readonly hint: string }[];
   /** Live members; a member that does not answer has a `problem`. */
   status(): Promise<ClusterStatus>;
+  /** What a restore must know of each node; `missing` are those that could not be looked at, with those of the session. */
+  facts(signal?: AbortSignal): Promise<{
+    readonly nodes: readonly NodeFacts[];
+    readonly missing: EtcdSession['missing'];
+  }>;
+  /** etcd's own hash over all keys at this revision (uint32). It takes some 5 s a GiB. Throws etcd.*, ssh.*. */
+  hashAt(member: MemberStatus, revision: bigint, signal?: AbortSignal): Promise<number>;
   /** Live keys and the store's revision, by this member. */
   countKeys(member: MemberStatus): Promise<{ readonly keys: bigint; readonly revision: bigint }>;
   openSnapshot(
@@ -245,6 +253,28 @@ export interface EtcdSession {
 export interface EtcdClient {
   /** Throws when no node could be reached (the first node's ssh.* error) or none runs etcd (node.etcd-not-found). */
   open(cluster: ClusterSpec, signal?: AbortSignal): Promise<EtcdSession>;
+}
+
+/** One look at a kube-apiserver. Words are for people. */
+export interface ApiServerLook {
+  /** `/readyz` said ok; where nobody may ask that without rights, that it answers is all that is known, and `detail` says so. */
+  readonly ready: boolean;
+  readonly detail: string;
+  /** Undefined where Keyturn has no rights to ask. */
+  readonly nodes: { readonly ready: number; readonly total: number } | undefined;
+  /** Of kube-system: those that run with all containers ready, of those that are not finished. */
+  readonly systemPods: { readonly ready: number; readonly total: number } | undefined;
+}
+
+export interface ApiServers {
+  /**
+   * Asks the kube-apiserver on the node by its tunnel, with the admin's kubeconfig of the node where it has one (read with
+   * `ask`, never kept). One that does not answer is a result; throws ssh.*, node.*.
+   */
+  look(
+    connection: NodeConnection,
+    options: { readonly port: number; readonly ask: NodeSteps['ask']; readonly signal: AbortSignal },
+  ): Promise<ApiServerLook>;
 }
 
 // ── Queue, lease, memory ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -302,7 +332,7 @@ export interface TickMemory {
 
 export interface Operation {
   readonly id: string;
-  readonly kind: 'backup' | 'sweep';
+  readonly kind: Job['kind'];
   readonly cluster: string;
   readonly startedAt: string;
 }

@@ -1,7 +1,8 @@
 /** Owns the way from an event to the messages that tell it: folded into their state, then handed to the outbox. */
 import { foldBackup, foldRetried } from '../domain/backup-message.ts';
 import type { BackupMessage } from '../domain/backup-message.ts';
-import type { KeyturnEvent } from '../domain/event.ts';
+import { isBackupEvent } from '../domain/event.ts';
+import type { BackupEvent } from '../domain/event.ts';
 import { retriedFrom } from '../domain/job.ts';
 import type { Clock, Outbox, Publish, SentMessages } from '../ports.ts';
 import { alertKey } from './message-state.ts';
@@ -25,7 +26,7 @@ const WRITE_ATTEMPTS = 20;
 export function announcer(options: AnnouncerOptions): Publish {
   const tooSoon = progressThrottle(options);
   return async (event) => {
-    if (tooSoon(event)) return;
+    if (!isBackupEvent(event) || tooSoon(event)) return;
     await change<BackupMessage>(options, event.operation, (before) => foldBackup(before, event));
     await announceRetry(options, event);
     await raiseAlarm(options, event);
@@ -33,7 +34,7 @@ export function announcer(options: AnnouncerOptions): Publish {
 }
 
 /** Progress is dropped when the last of its operation is too fresh: what follows says it too. */
-function progressThrottle({ clock, progressEveryMs = 2000 }: AnnouncerOptions): (event: KeyturnEvent) => boolean {
+function progressThrottle({ clock, progressEveryMs = 2000 }: AnnouncerOptions): (event: BackupEvent) => boolean {
   const lastTold = new Map<string, number>();
   return (event) => {
     switch (event.type) {
@@ -58,7 +59,7 @@ function progressThrottle({ clock, progressEveryMs = 2000 }: AnnouncerOptions): 
 }
 
 /** The failed backup's message says who asked for it again, and loses its button. */
-async function announceRetry(options: AnnouncerOptions, event: KeyturnEvent): Promise<void> {
+async function announceRetry(options: AnnouncerOptions, event: BackupEvent): Promise<void> {
   if (event.type !== 'backup.queued' || event.trigger.kind !== 'person') return;
   const failed = retriedFrom(event.operation);
   if (failed === undefined) return;
@@ -72,7 +73,7 @@ async function announceRetry(options: AnnouncerOptions, event: KeyturnEvent): Pr
 }
 
 /** A failure gets a new message of its own in the alerts channel: an edit would ring nobody's bell. */
-async function raiseAlarm(options: AnnouncerOptions, event: KeyturnEvent): Promise<void> {
+async function raiseAlarm(options: AnnouncerOptions, event: BackupEvent): Promise<void> {
   if (event.type !== 'backup.failed') return;
   const backup = (await options.sentMessages.read(event.operation))?.state as BackupMessage | undefined;
   if (backup?.phase.kind !== 'failed') return;

@@ -7,8 +7,8 @@ import { review, withdraw } from '../domain/restore-review.ts';
 import type { Outcome, RestoreRequest } from '../domain/restore-request.ts';
 import type { ReviewClick } from '../domain/restore-review.ts';
 import type { PeopleDirectory } from '../ports.ts';
-import { changeRequest, freshPerson } from './change-request.ts';
-import type { ChangeAnswer, ChangeDeps } from './change-request.ts';
+import { changeRequest, freshPerson } from '../restore/change-request.ts';
+import type { ChangeAnswer, ChangeDeps } from '../restore/change-request.ts';
 import { spendCode } from './step-up.ts';
 import type { StepUpDeps } from './step-up.ts';
 

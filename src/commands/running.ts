@@ -1,5 +1,6 @@
 /** Owns the answer to: is something being done to this cluster, what, since when, and who asked for it? */
 import { KeyturnError } from '../domain/error.ts';
+import type { Job } from '../domain/job.ts';
 import type { Trigger } from '../domain/snapshot.ts';
 import type { CommandDeps } from './deps.ts';
 import { within } from './deps.ts';
@@ -7,7 +8,7 @@ import { within } from './deps.ts';
 export interface Running {
   readonly operation: string;
   /** 'sweep' clears up what a failed backup left in a store. */
-  readonly what: 'backup' | 'sweep';
+  readonly what: Job['kind'];
   readonly kind: 'running' | 'queued';
   /** ISO time of the start, or of the request while it waits. */
   readonly since: string;

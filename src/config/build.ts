@@ -1,8 +1,9 @@
 /** Owns the way from what a file says to what the program uses: defaults filled in, references resolved. */
 import type { z } from 'zod';
 import type { BackupPolicy, NodeSpec, SshLogin } from '../domain/cluster.ts';
+import type { KubeletStop, RestorePolicy } from '../domain/restore-policy.ts';
 import { mergeLogin } from './login.ts';
-import type { RawBackup, RawConfig, RawSsh, storeSchema } from './schema.ts';
+import type { RawApprovals, RawBackup, RawConfig, RawRestore, RawSsh, storeSchema } from './schema.ts';
 import type { Config, StoreConfig } from './types.ts';
 
 /** What the file says, with every default filled in. */
@@ -33,7 +34,14 @@ export function buildConfig(raw: RawConfig): Config {
       name: cluster.name,
       nodes: cluster.nodes.map((node) => toNode(node, [raw.defaults.ssh, cluster.ssh, node.ssh])),
       backup: toBackup({ ...raw.defaults.backup, ...cluster.backup }, Object.keys(raw.stores)),
+      restore: toRestore(
+        { ...raw.defaults.restore, ...cluster.restore },
+        { ...raw.defaults.approvals, ...cluster.approvals },
+        people.approve,
+      ),
     })),
+    audit: { folder: raw.audit.folder, store: raw.audit.store ?? Object.keys(raw.stores)[0] ?? '' },
+    stepUpKey: raw.stepUp?.key,
     worker,
     log,
   };
@@ -89,5 +97,28 @@ function toBackup(raw: RawBackup, allStores: readonly string[]): BackupPolicy {
     stallTimeoutMs: raw.stallTimeout ?? 60_000,
     rateLimit: raw.rateLimit,
     attempts: raw.attempts ?? 3,
+  };
+}
+
+const KUBELET: Readonly<Record<NonNullable<RawRestore['kubelet']>, KubeletStop>> = {
+  keep: 'no',
+  stop: 'kubelet',
+  'stop-with-containers': 'kubelet-and-containers',
+};
+
+function toRestore(raw: RawRestore, approvals: RawApprovals, approvers: readonly string[]): RestorePolicy {
+  const { breakGlass } = approvals;
+  return {
+    approvals: {
+      threshold: raw.approvals ?? 2,
+      groups: approvers,
+      expiresMs: raw.expires ?? 1_800_000,
+      stepUp: approvals.stepUp ?? 'none',
+      breakGlass: breakGlass === undefined ? undefined : { threshold: breakGlass.approvals },
+    },
+    mode: raw.mode ?? 'all-members',
+    onFailure: raw.onFailure ?? 'roll-back',
+    kubelet: KUBELET[raw.kubelet ?? 'keep'],
+    manifests: raw.manifests ?? 'one-by-one',
   };
 }

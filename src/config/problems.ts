@@ -41,6 +41,8 @@ const KNOWN_KEYS = [
     'timezone',
   ],
   ...['rpo', 'timeout', 'stallTimeout', 'rateLimit', 'attempts', 'concurrency', 'level', 'results', 'alerts'],
+  ...['restore', 'approvals', 'expires', 'onFailure', 'kubelet', 'manifests', 'stepUp', 'breakGlass', 'key', 'audit'],
+  ...['folder', 'store'],
 ];
 
 function unknownKey(key: string, at: Path): string {

@@ -89,6 +89,29 @@ function backupSchema(calendar: CronCalendar) {
 }
 export type RawBackup = z.infer<ReturnType<typeof backupSchema>>;
 
+const approvalCount = z
+  .int({ error: 'a whole number from 1 to 20; the requester never counts' })
+  .min(1, { error: 'a whole number from 1 to 20; the requester never counts' })
+  .max(20, { error: 'a whole number from 1 to 20; the requester never counts' });
+
+const restoreSchema = z.strictObject({
+  approvals: approvalCount.optional(),
+  expires: duration('a duration from 1m to 7d, such as 30m')
+    .refine((ms) => ms >= 60_000 && ms <= 7 * 86_400_000, { error: 'a duration from 1m to 7d, such as 30m' })
+    .optional(),
+  mode: z.enum(['all-members', 'one-member'], { error: 'all-members or one-member' }).optional(),
+  onFailure: z.enum(['roll-back', 'ask'], { error: 'roll-back or ask' }).optional(),
+  kubelet: z.enum(['keep', 'stop', 'stop-with-containers'], { error: 'keep, stop or stop-with-containers' }).optional(),
+  manifests: z.enum(['one-by-one', 'folder'], { error: 'one-by-one or folder' }).optional(),
+});
+export type RawRestore = z.infer<typeof restoreSchema>;
+
+const approvalsSchema = z.strictObject({
+  stepUp: z.enum(['none', 'totp'], { error: 'none or totp' }).optional(),
+  breakGlass: z.strictObject({ approvals: approvalCount }, { error: '{ approvals: 1 }' }).optional(),
+});
+export type RawApprovals = z.infer<typeof approvalsSchema>;
+
 export const storeSchema = z.discriminatedUnion(
   'type',
   [
@@ -155,8 +178,13 @@ export function configSchema(calendar: CronCalendar) {
         )
         .default({ request: [], approve: [], operate: [] }),
       defaults: z
-        .strictObject({ ssh: sshSchema.default({}), backup: backup.default({}) })
-        .default({ ssh: {}, backup: {} }),
+        .strictObject({
+          ssh: sshSchema.default({}),
+          backup: backup.default({}),
+          restore: restoreSchema.default({}),
+          approvals: approvalsSchema.default({}),
+        })
+        .default({ ssh: {}, backup: {}, restore: {}, approvals: {} }),
       clusters: z
         .array(
           z.strictObject({
@@ -173,10 +201,21 @@ export function configSchema(calendar: CronCalendar) {
               )
               .min(1, { error: 'at least one node' }),
             backup: backup.default({}),
+            restore: restoreSchema.default({}),
+            approvals: approvalsSchema.default({}),
           }),
           { error: 'a list of clusters' },
         )
         .min(1, { error: 'at least one cluster' }),
+      audit: z
+        .strictObject(
+          { folder: text('an absolute path', /^\//).default('/var/lib/keyturn/audit'), store: name.optional() },
+          { error: 'a section with folder and store' },
+        )
+        .default({ folder: '/var/lib/keyturn/audit' }),
+      stepUp: z
+        .strictObject({ key: secret }, { error: 'a section with key, which seals the secrets of one-time codes' })
+        .optional(),
       worker: z
         .strictObject({
           concurrency: z

@@ -1,7 +1,7 @@
 /** Owns which secrets a configuration refers to, so that all that are missing can be told at once. */
 import type { Config, SecretRef } from './types.ts';
 
-/** Which half of the bot runs; the worker needs no Slack tokens. */
+/** Which half of the bot runs; the worker asks Slack who people are, and hears nothing from it. */
 export type Role = 'all' | 'chat' | 'worker';
 
 export interface NamedSecret {
@@ -12,9 +12,9 @@ export interface NamedSecret {
 
 /** Every secret that this role will ask for. Files with SSH keys are read by the SSH adapter when it logs in. */
 export function secretRefs(config: Config, role: Role): NamedSecret[] {
-  const { slack, redis, stores } = config;
+  const { slack, redis, stores, stepUpKey } = config;
   const named: { readonly path: string; readonly ref: SecretRef | undefined }[] = [
-    ...(role === 'worker' ? [] : slackSecrets(slack)),
+    ...slackSecrets(slack, role),
     { path: 'redis.password', ref: redis.password },
     ...stores.flatMap((store) =>
       store.type === 's3'
@@ -24,16 +24,15 @@ export function secretRefs(config: Config, role: Role): NamedSecret[] {
           ]
         : [],
     ),
+    { path: 'stepUp.key', ref: role === 'worker' ? undefined : stepUpKey },
   ];
   return named.flatMap(({ path, ref }) => (ref === undefined ? [] : [{ path, ref }]));
 }
 
-function slackSecrets({ botToken, appToken, signingSecret }: Config['slack']) {
-  return [
-    { path: 'slack.botToken', ref: botToken },
-    { path: 'slack.appToken', ref: appToken },
-    { path: 'slack.signingSecret', ref: signingSecret },
-  ];
+function slackSecrets({ botToken, appToken, signingSecret }: Config['slack'], role: Role) {
+  const bot = { path: 'slack.botToken', ref: botToken };
+  if (role === 'worker') return [bot];
+  return [bot, { path: 'slack.appToken', ref: appToken }, { path: 'slack.signingSecret', ref: signingSecret }];
 }
 
 /** One line, in the form of the configuration's other problems. */

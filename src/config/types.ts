@@ -64,6 +64,14 @@ export interface Config {
   readonly bastions: readonly { readonly name: string; readonly address: string; readonly ssh: SshLogin }[];
   readonly people: RoleHolders;
   readonly clusters: readonly ClusterSpec[];
+  readonly audit: {
+    /** On the disk of each machine that runs Keyturn. */
+    readonly folder: string;
+    /** Name of the store that gets a copy; the first store by default. */
+    readonly store: string;
+  };
+  /** Seals the secrets of one-time codes: 32 bytes in base64 or hexadecimal. Needed where a cluster says `stepUp: totp`. */
+  readonly stepUpKey: SecretRef | undefined;
   /** Where running jobs live: in a process of their own, so that Slack is acked at once. */
   readonly worker: { readonly concurrency: number };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };

@@ -1,6 +1,6 @@
 /** Owns what the one message of a backup says through its life: events folded into a state that a view renders. */
 import type { Problem } from './error.ts';
-import type { KeyturnEvent, StoreOutcome } from './event.ts';
+import type { BackupEvent, StoreOutcome } from './event.ts';
 import type { Origin } from './job.ts';
 import type { SnapshotRecord, Trigger } from './snapshot.ts';
 
@@ -55,7 +55,7 @@ export interface BackupMessage {
  * The message after `event`. Gives back `before` itself when the event changes nothing: seen already, overtaken by a
  * later one, or progress of something that is not running. A stored snapshot is the last word, whatever comes after.
  */
-export function foldBackup(before: BackupMessage | undefined, event: KeyturnEvent): BackupMessage | undefined {
+export function foldBackup(before: BackupMessage | undefined, event: BackupEvent): BackupMessage | undefined {
   if (event.type === 'backup.progress') return foldProgress(before, event);
   if (before !== undefined && !isNews(before, event)) return before;
   return {
@@ -77,8 +77,8 @@ export function foldRetried(before: BackupMessage, user: string, at: string): Ba
   return { ...before, phase: { ...before.phase, retried: { user, at } } };
 }
 
-type Progress = Extract<KeyturnEvent, { type: 'backup.progress' }>;
-type Step = Exclude<KeyturnEvent, Progress>;
+type Progress = Extract<BackupEvent, { type: 'backup.progress' }>;
+type Step = Exclude<BackupEvent, Progress>;
 
 function foldProgress(before: BackupMessage | undefined, event: Progress): BackupMessage | undefined {
   if (before?.phase.kind !== 'running') return before;

@@ -1,4 +1,5 @@
 /** Owns what a cluster, a node and a member are: what is configured, and what is found out by looking. */
+import type { RestorePolicy } from './restore-policy.ts';
 
 /** How to log in to a node or jump host; secrets are file paths or agent sockets, never values. */
 export interface SshLogin {
@@ -48,6 +49,7 @@ export interface ClusterSpec {
   readonly name: string;
   readonly nodes: readonly NodeSpec[];
   readonly backup: BackupPolicy;
+  readonly restore: RestorePolicy;
 }
 
 /** How a component is kept running on a node. */

@@ -28,7 +28,28 @@ export interface SweepJob {
   readonly keys: readonly string[];
 }
 
-export type Job = BackupJob | SweepJob;
+/** Carries an approved request out, or goes on where another worker left it. */
+export interface RestoreJob {
+  readonly kind: 'restore';
+  /** `startJobId` of the request. */
+  readonly id: string;
+  readonly cluster: string;
+  /** The request's id. */
+  readonly request: string;
+}
+
+/** Removes what an ended restore left on the nodes: old data, and the record of its steps. */
+export interface CleanupJob {
+  readonly kind: 'cleanup';
+  readonly id: string;
+  readonly cluster: string;
+  readonly request: string;
+  /** Slack user id of the person who confirmed it. */
+  readonly by: string;
+  readonly origin: Origin | undefined;
+}
+
+export type Job = BackupJob | SweepJob | RestoreJob | CleanupJob;
 
 /** Two replicas that tick in the same minute make the same id. BullMQ refuses `:` and pure integers. */
 export function scheduledBackupId(cluster: string, dueAt: Date): string {

@@ -1,11 +1,24 @@
 /** Owns who may do what, as a table that command, button and help all consult. */
 
 /**
- * What a person can ask for. `withdraw` and `cancel` mean the requests of others: one's own can always be taken back.
+ * What a person can ask for. `withdraw`, `cancel` and `decide` mean the requests of others: one's own can always be taken back.
  * Whose approval counts for a request is frozen into it; `approve` says whom the configuration has in mind.
  */
 export type Action =
-  'help' | 'clusters' | 'status' | 'snapshots' | 'backup' | 'approvals' | 'restore' | 'approve' | 'withdraw' | 'cancel';
+  | 'help'
+  | 'clusters'
+  | 'status'
+  | 'snapshots'
+  | 'backup'
+  | 'approvals'
+  | 'restore'
+  | 'runbook'
+  | 'audit'
+  | 'cleanup'
+  | 'approve'
+  | 'withdraw'
+  | 'cancel'
+  | 'decide';
 
 /** The groups of `people` in the configuration; 'anyone' is every full member of the workspace. */
 export type Role = 'anyone' | 'request' | 'approve' | 'operate';
@@ -18,9 +31,13 @@ export const ROLE_FOR: Readonly<Record<Action, Role>> = {
   backup: 'operate',
   approvals: 'anyone',
   restore: 'request',
+  runbook: 'anyone',
+  audit: 'anyone',
+  cleanup: 'operate',
   approve: 'approve',
   withdraw: 'operate',
   cancel: 'operate',
+  decide: 'operate',
 };
 
 /** What the holders of a role are called. */

@@ -3,6 +3,7 @@
  * exactly what will be run where; people approve its digest, and only a plan of that digest is carried out.
  */
 import { createHash } from 'node:crypto';
+import type { RestoreMode } from './restore-policy.ts';
 
 /** Version of the plan's form; a digest never fits a plan of another form. */
 export const PLAN_FORMAT = 1;
@@ -39,10 +40,14 @@ export interface Fetch {
 }
 
 /** Looked at from outside through the node's tunnel, nothing is changed: asked again until it holds or time is up. */
-export interface Proof {
-  readonly kind: 'proof';
-  readonly proves: 'healthy' | 'serving';
-}
+export type Proof =
+  | { readonly kind: 'proof'; readonly proves: 'healthy' }
+  | {
+      readonly kind: 'proof';
+      readonly proves: 'serving';
+      /** Of kube-apiserver on this node. */
+      readonly port: number;
+    };
 
 /**
  * What one node does in one phase. Ids are unique in a plan: `swap.cp1`, `stop-etcd.cp1`. Every script may be run again
@@ -96,7 +101,7 @@ export interface Plan {
   readonly clusterId: string | undefined;
   /** Decimal ids of the live members, sorted. */
   readonly memberIds: readonly string[];
-  readonly mode: 'all-members' | 'one-member';
+  readonly mode: RestoreMode;
   readonly snapshot: {
     readonly id: string;
     readonly key: string;
@@ -134,5 +139,10 @@ export function canonical(value: unknown): string {
 
 /** sha256 over the canonical plan, lower-case hex: what buttons carry and people approve. */
 export function planDigest(plan: Plan): string {
-  return createHash('sha256').update(canonical(plan)).digest('hex');
+  return sha256Of(plan);
+}
+
+/** sha256 over the canonical JSON of anything, lower-case hex. */
+export function sha256Of(value: unknown): string {
+  return createHash('sha256').update(canonical(value)).digest('hex');
 }

@@ -4,7 +4,8 @@ import type { Person } from './permission.ts';
 import { planDigest } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { LONGEST_REASON, refused } from './restore-request.ts';
-import type { ApprovalPolicy, DataLossWindow, Outcome, RestoreRequest, Words } from './restore-request.ts';
+import type { ApprovalPolicy } from './restore-policy.ts';
+import type { DataLossWindow, Outcome, RestoreRequest, Words } from './restore-request.ts';
 
 export interface Draft {
   /** `plan.request` is the request's id. */
@@ -51,6 +52,8 @@ export function openRequest(draft: Draft): Outcome {
     round: 0,
     startedAt: undefined,
     cancel: undefined,
+    waiting: undefined,
+    decision: undefined,
     ended: undefined,
     history: [{ version: 1, at, action: 'open', state: 'pending', by: requester.id, reason: draft.reason.trim() }],
   };

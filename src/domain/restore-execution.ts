@@ -17,6 +17,7 @@ import {
   whyNotCounted,
 } from './restore-request.ts';
 import type {
+  Decision,
   Outcome,
   Refused,
   RequestAction,
@@ -84,20 +85,52 @@ export function cancel(
   request: RestoreRequest,
   { person, permitted, now }: { readonly person: Person; readonly permitted: boolean; readonly now: Date },
 ): Outcome {
-  const notNow = refusalNow(request, 'cancel', now);
+  const notNow = refusalNow(request, 'cancel', now) ?? notTheirs(request, person, permitted, 'stop');
   if (notNow !== undefined) return notNow;
-  if (!isAskedBy(request, person) && !permitted && whyNotCounted(request, person) !== undefined) {
-    return refused(
-      'permission.denied',
-      'Only the requester, an approver or an operator can stop this restore.',
-      'Ask one of them.',
-    );
-  }
   if (request.cancel !== undefined) {
     return refused('review.already', 'Stopping was asked for already.', 'Wait: its message says how it ends.');
   }
   const asked = { by: person.id, at: now.toISOString() };
   return next(request, 'cancel', { now, by: person.id }, { cancel: asked });
+}
+
+/** The runner can't go on by itself: `reason` says why, and what each of `options` would do. */
+export function wait(
+  request: RestoreRequest,
+  { reason, options, now }: { readonly reason: string; readonly options: readonly Decision[]; readonly now: Date },
+): Outcome {
+  const notNow = refusalNow(request, 'wait', now);
+  if (notNow !== undefined) return notNow;
+  const waiting = { since: now.toISOString(), reason, options };
+  return next(request, 'wait', { now, by: undefined, reason }, { waiting, decision: undefined });
+}
+
+/** Somebody's answer to a restore that waits. `permitted`: may also decide on the restores of others. */
+export function decide(
+  request: RestoreRequest,
+  { person, permitted, what, now }: { person: Person; permitted: boolean; what: Decision; now: Date },
+): Outcome {
+  const notNow = refusalNow(request, 'decide', now) ?? notTheirs(request, person, permitted, 'decide on');
+  if (notNow !== undefined) return notNow;
+  if (request.waiting?.options.includes(what) !== true) {
+    return refused(
+      'request.not-now',
+      'This restore does not wait for that.',
+      'Look at its message: it says how it goes.',
+    );
+  }
+  const decision = { by: person.id, at: now.toISOString(), what };
+  return next(request, 'decide', { now, by: person.id, reason: what }, { waiting: undefined, decision });
+}
+
+/** Requester, approvers and operators have a say in a running restore. */
+function notTheirs(request: RestoreRequest, person: Person, permitted: boolean, verb: string): Refused | undefined {
+  if (isAskedBy(request, person) || permitted || whyNotCounted(request, person) === undefined) return undefined;
+  return refused(
+    'permission.denied',
+    `Only the requester, an approver or an operator can ${verb} this restore.`,
+    'Ask one of them.',
+  );
 }
 
 export type Progress = Extract<RequestAction, 'roll-back' | 'succeed' | 'end-rolled-back' | 'fail'>;
@@ -117,9 +150,7 @@ export function progress(request: RestoreRequest, action: Progress, now: Date, r
     request,
     action,
     { now, by: undefined, ...(reason === undefined ? {} : { reason }) },
-    {
-      state: STATE_AFTER[action],
-    },
+    { state: STATE_AFTER[action], waiting: undefined },
   );
 }
 

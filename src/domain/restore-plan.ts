@@ -149,12 +149,12 @@ function phasesOf(input: RestoreInput, plans: readonly NodePlan[]): readonly Pha
     phase('swap', plans, ({ facts, layout }) => stepOf(swapScript(facts, layout), 2 * MINUTE)),
     phase('start-etcd', restoring, ({ facts, layout }) => stepOf(etcdScripts(facts, layout).start, 7 * MINUTE)),
     phase('join-members', joining, (plan) => joinStep(plan, plans, input), 'in-turn'),
-    phase('prove-healthy', plans, () => proof('healthy')),
+    phase('prove-healthy', plans, () => proof({ kind: 'proof', proves: 'healthy' })),
     phase('start-apiservers', plans, ({ facts, layout }) =>
       stepOf(apiServerScripts(facts, layout)?.start, 12 * MINUTE),
     ),
     phase('restart-caches', plans, ({ facts }) => stepOf(restartCachesScript(facts), 4 * MINUTE)),
-    phase('prove-serving', plans, ({ facts }) => (facts.apiServer === undefined ? undefined : proof('serving'))),
+    phase('prove-serving', plans, ({ facts }) => servingStep(facts)),
   ].filter(({ steps }) => steps.length > 0);
 }
 
@@ -165,8 +165,12 @@ function stepOf(scripts: Scripts | undefined, deadlineMs: number): ReturnType<Ma
 }
 
 /** A static pod that failed once waits for up to five minutes before the kubelet starts it again. */
-function proof(proves: Proof['proves']): ReturnType<Make> {
-  return { action: { kind: 'proof', proves }, done: undefined, undo: undefined, deadlineMs: 7 * MINUTE };
+function proof(action: Proof): ReturnType<Make> {
+  return { action, done: undefined, undo: undefined, deadlineMs: 7 * MINUTE };
+}
+
+function servingStep({ apiServer }: NodeFacts): ReturnType<Make> {
+  return apiServer === undefined ? undefined : proof({ kind: 'proof', proves: 'serving', port: apiServer.port });
 }
 
 function lookAt({ facts }: NodePlan, input: RestoreInput): Scripts {

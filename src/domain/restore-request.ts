@@ -30,6 +30,8 @@ export type RequestAction =
   | 'void'
   | 'start'
   | 'cancel'
+  | 'wait'
+  | 'decide'
   | 'roll-back'
   | 'succeed'
   | 'end-rolled-back'
@@ -45,6 +47,8 @@ export const ALLOWED: Readonly<Record<RequestAction, readonly RequestState[]>> =
   void: ['pending', 'approved'],
   start: ['approved'],
   cancel: ['running'],
+  wait: ['running', 'rolling-back'],
+  decide: ['running', 'rolling-back'],
   'roll-back': ['running'],
   succeed: ['running'],
   'end-rolled-back': ['running', 'rolling-back'],
@@ -58,18 +62,8 @@ export function isOpen(state: RequestState): boolean {
   return OPEN.has(state);
 }
 
-/** What a cluster's configuration says of approvals; frozen into a request when it is made. */
-export interface ApprovalPolicy {
-  /** Approvals wanted, at least 1. The requester's own never counts, so 1 means two people. */
-  readonly threshold: number;
-  /** Slack user group ids (`S…`) and user ids (`U…`, `W…`) whose approval counts. */
-  readonly groups: readonly string[];
-  readonly expiresMs: number;
-  /** 'totp': an approval counts only with a one-time code. */
-  readonly stepUp: 'none' | 'totp';
-  /** Fewer approvals in an emergency, told to everyone; undefined: there is no such way. */
-  readonly breakGlass: { readonly threshold: number } | undefined;
-}
+/** What people can say to a restore that waits for them. 'give-up': it ends as failed, and people go on by hand. */
+export type Decision = 'retry' | 'roll-back' | 'give-up';
 
 /** What a restore loses: everything written since the snapshot. */
 export interface DataLossWindow {
@@ -135,6 +129,11 @@ export interface RestoreRequest {
   readonly startedAt: string | undefined;
   /** Who asked for the running restore to be given up, while that is safe. */
   readonly cancel: { readonly by: string; readonly at: string } | undefined;
+  /** The restore does nothing until somebody says one of `options`. */
+  readonly waiting:
+    { readonly since: string; readonly reason: string; readonly options: readonly Decision[] } | undefined;
+  /** The newest answer to `waiting`, which it ended. */
+  readonly decision: { readonly by: string; readonly at: string; readonly what: Decision } | undefined;
   readonly ended:
     | {
         readonly at: string;
@@ -253,7 +252,9 @@ export function next(
   request: RestoreRequest,
   action: HistoryEntry['action'],
   { now, by, reason }: { readonly now: Date; readonly by: string | undefined; readonly reason?: string },
-  change: Partial<Pick<RestoreRequest, 'state' | 'reviews' | 'approvedAt' | 'round' | 'startedAt' | 'cancel'>>,
+  change: Partial<
+    Pick<RestoreRequest, 'state' | 'reviews' | 'approvedAt' | 'round' | 'startedAt' | 'cancel' | 'waiting' | 'decision'>
+  >,
 ): { readonly kind: 'ok'; readonly request: RestoreRequest } {
   const at = now.toISOString();
   const version = request.version + 1;

@@ -12,6 +12,9 @@ export function handleJob(deps: BackupDeps): (job: Job, context: JobContext) => 
         return runBackup(job, context, deps);
       case 'sweep':
         return runSweep(job, context, deps);
+      case 'restore':
+      case 'cleanup':
+        throw new Error(`No worker knows jobs of kind ${job.kind} yet.`);
     }
   };
 }

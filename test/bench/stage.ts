@@ -11,6 +11,7 @@ import { ensureRootfs } from '../../deploy/local/parts/rootfs.ts';
 import { startS3 } from '../../deploy/local/services/s3.ts';
 import { workerEnvironment } from '../../src/adapters/worker-process.ts';
 import type { ClusterSpec } from '../../src/domain/cluster.ts';
+import { restorePolicy } from '../support/specs.ts';
 import type { EtcdAccess } from './kv.ts';
 import type { BackupReport, BackupTask } from './keyturn.ts';
 
@@ -171,6 +172,7 @@ function assemble(
         rateLimit,
         attempts: 1,
       },
+      restore: restorePolicy(),
     }),
     backup: async (cluster, id) => {
       worker ??= start('keyturn', {});

@@ -4,6 +4,7 @@ import type { KeyturnEvent } from '../../src/domain/event.ts';
 import type { Person } from '../../src/domain/permission.ts';
 import type { SnapshotRecord, StoredSnapshot } from '../../src/domain/snapshot.ts';
 import type { CronCalendar, Log, SnapshotCatalogue } from '../../src/ports.ts';
+import { restorePolicy } from '../support/specs.ts';
 
 /** As hostile and as long as a name or an error text gets. */
 export const HOSTILE =
@@ -33,6 +34,7 @@ export function spec(name: string, backup: Partial<ClusterSpec['backup']> = {}):
       attempts: 3,
       ...backup,
     },
+    restore: restorePolicy(),
   };
 }
 

@@ -19,7 +19,7 @@ import { showHelp } from '../../src/commands/show-help.ts';
 import type { StatusReport } from '../../src/commands/show-status.ts';
 import { foldBackup, foldRetried } from '../../src/domain/backup-message.ts';
 import type { BackupMessage } from '../../src/domain/backup-message.ts';
-import type { KeyturnEvent } from '../../src/domain/event.ts';
+import type { BackupEvent } from '../../src/domain/event.ts';
 import { HOSTILE, HOSTILE_NAME, events, member, person, record, spec, stored } from './samples.ts';
 
 /** What a person sees, roughly: the texts of the blocks, a line each. */
@@ -55,7 +55,7 @@ function expectHarmless(view: MessageView): void {
   expect(JSON.stringify(view.blocks)).not.toMatch(/"text":"[^"]*(\u202e|\\u0000)/);
 }
 
-function after(...all: readonly KeyturnEvent[]): BackupMessage {
+function after(...all: readonly BackupEvent[]): BackupMessage {
   const state = all.reduce<BackupMessage | undefined>((s, e) => foldBackup(s, e), undefined);
   if (state === undefined) throw new Error('no state');
   return state;

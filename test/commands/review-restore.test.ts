@@ -1,6 +1,6 @@
 /** Reviews as people click them: who they are is asked anew, clicks at once lose nothing, refusals say why. */
 import { describe, expect, test } from 'vitest';
-import type { ChangeAnswer } from '../../src/commands/change-request.ts';
+import type { ChangeAnswer } from '../../src/restore/change-request.ts';
 import { listApprovals } from '../../src/commands/list-approvals.ts';
 import {
   approveRestore,

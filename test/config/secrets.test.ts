@@ -22,6 +22,9 @@ test('every secret that is referred to is named, with the place that does', () =
   ]);
 });
 
-test('a worker needs no Slack tokens', () => {
-  expect(secretRefs(config, 'worker').map(({ path }) => path)).not.toContain('slack.botToken');
+test('a worker needs the token with which Slack is asked, and none by which it is heard', () => {
+  const paths = secretRefs(config, 'worker').map(({ path }) => path);
+  expect(paths).toContain('slack.botToken');
+  expect(paths).not.toContain('slack.appToken');
+  expect(paths).not.toContain('slack.signingSecret');
 });

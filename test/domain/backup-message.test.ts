@@ -3,11 +3,11 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { foldBackup, foldRetried } from '../../src/domain/backup-message.ts';
 import type { BackupMessage } from '../../src/domain/backup-message.ts';
-import type { KeyturnEvent } from '../../src/domain/event.ts';
+import type { BackupEvent } from '../../src/domain/event.ts';
 import { retriedBackupId, retriedFrom } from '../../src/domain/job.ts';
 import { events } from '../chat/samples.ts';
 
-function fold(...all: readonly KeyturnEvent[]): BackupMessage | undefined {
+function fold(...all: readonly BackupEvent[]): BackupMessage | undefined {
   return all.reduce<BackupMessage | undefined>((state, event) => foldBackup(state, event), undefined);
 }
 
@@ -75,7 +75,7 @@ test('progress without a message makes none', () => {
 
 test('whatever the order and however often, a stored snapshot is the last word', () => {
   const all = [queued, started, progress, retrying, startedAgain, failed, stored];
-  const anyOrder = fc.array(fc.constantFrom<KeyturnEvent>(...all), { maxLength: 20 });
+  const anyOrder = fc.array(fc.constantFrom<BackupEvent>(...all), { maxLength: 20 });
   fc.assert(
     fc.property(anyOrder, anyOrder, (before, after) => {
       expect(fold(...before, stored, ...after)?.phase.kind).toBe('stored');

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { planDigest } from '../../src/domain/plan.ts';
 import { openRequest } from '../../src/domain/restore-draft.ts';
-import { cancel, progress, start, voidRequest } from '../../src/domain/restore-execution.ts';
+import { cancel, decide, progress, start, voidRequest, wait } from '../../src/domain/restore-execution.ts';
 import { ALLOWED, approvals, deadlineOf, isAllowed, isOpen, startJobId } from '../../src/domain/restore-request.ts';
 import { expire, review, withdraw } from '../../src/domain/restore-review.ts';
 import type { Outcome, RequestAction, RequestState, RestoreRequest, Review } from '../../src/domain/restore-request.ts';
@@ -117,6 +117,12 @@ describe('the table of what is allowed when', () => {
       return begun.kind === 'changed' ? begun.refusal : begun;
     },
     cancel: (of, now) => cancel(of, { person: requester, permitted: false, now }),
+    wait: (of, now) => wait(of, { reason: 'cp1 is away', options: ['retry'], now }),
+    decide: (of, now) => {
+      const asked = wait(of, { reason: 'cp1 is away', options: ['retry'], now });
+      const waiting = asked.kind === 'ok' ? asked.request : of;
+      return decide(waiting, { person: requester, permitted: false, what: 'retry', now });
+    },
     'roll-back': (of, now) => progress(of, 'roll-back', now),
     succeed: (of, now) => progress(of, 'succeed', now),
     'end-rolled-back': (of, now) => progress(of, 'end-rolled-back', now),

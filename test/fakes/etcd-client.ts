@@ -31,6 +31,10 @@ export interface FakeEtcdOptions {
   /** `status` throws this. */
   readonly statusError?: KeyturnError;
   readonly missing?: EtcdSession['missing'];
+  /** Default: nothing is known of any node. */
+  readonly facts?: Awaited<ReturnType<EtcdSession['facts']>>;
+  /** Default: the same for every member. */
+  readonly hashOf?: (member: MemberStatus) => number;
 }
 
 export interface FakeEtcd extends EtcdClient {
@@ -152,6 +156,8 @@ export function fakeEtcd(initial: FakeEtcdOptions = {}): FakeEtcd {
           if (options.statusError !== undefined) throw options.statusError;
           return statusOf(cluster, options);
         },
+        facts: async () => options.facts ?? { nodes: [], missing: options.missing ?? [] },
+        hashAt: async (member) => options.hashOf?.(member) ?? 3_735_928_559,
         countKeys: async () => ({ keys: options.keys ?? 1000n, revision: options.revision ?? 4711n }),
         openSnapshot,
         close: async () => {

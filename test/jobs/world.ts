@@ -10,6 +10,7 @@ import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd, type FakeEtcdOptions } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { memoryStore } from '../fakes/memory-store.ts';
+import { restorePolicy } from '../support/specs.ts';
 
 export const silentLog: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -39,6 +40,7 @@ export function clusterSpec(change: Partial<ClusterSpec['backup']> = {}, name = 
       attempts: 3,
       ...change,
     },
+    restore: restorePolicy(),
   };
 }
 

@@ -4,7 +4,8 @@ import { PLAN_FORMAT } from '../../src/domain/plan.ts';
 import type { Plan } from '../../src/domain/plan.ts';
 import { openRequest } from '../../src/domain/restore-draft.ts';
 import type { Draft } from '../../src/domain/restore-draft.ts';
-import type { ApprovalPolicy, Outcome, RestoreRequest } from '../../src/domain/restore-request.ts';
+import type { ApprovalPolicy } from '../../src/domain/restore-policy.ts';
+import type { Outcome, RestoreRequest } from '../../src/domain/restore-request.ts';
 
 export const NOW = new Date('2026-11-21T06:30:00.000Z');
 export const APPROVERS = 'S0APPROVE1';

@@ -1,5 +1,6 @@
 /** Clusters and nodes as a configuration would name them, for tests that care about little of it. */
 import type { ClusterSpec, NodeSpec } from '../../src/domain/cluster.ts';
+import type { RestorePolicy } from '../../src/domain/restore-policy.ts';
 
 export function nodeSpec(name: string, change: Partial<NodeSpec> = {}): NodeSpec {
   return {
@@ -25,5 +26,17 @@ export function clusterSpec(nodes: readonly NodeSpec[]): ClusterSpec {
       rateLimit: undefined,
       attempts: 1,
     },
+    restore: restorePolicy(),
+  };
+}
+
+export function restorePolicy(change: Partial<RestorePolicy> = {}): RestorePolicy {
+  return {
+    approvals: { threshold: 2, groups: ['S0APPROVE'], expiresMs: 1_800_000, stepUp: 'none', breakGlass: undefined },
+    mode: 'all-members',
+    onFailure: 'roll-back',
+    kubelet: 'no',
+    manifests: 'one-by-one',
+    ...change,
   };
 }

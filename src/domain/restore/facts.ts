@@ -1,5 +1,6 @@
 /** Owns what a restore must know of each node before it can be planned: read off the live node, nothing configured. */
 import type { ClusterStatus, EtcdOnNode, Supervisor } from '../cluster.ts';
+import type { KubeletStop, ManifestsMoved, RestoreMode } from '../restore-policy.ts';
 import type { SnapshotRecord } from '../snapshot.ts';
 
 /** A directory of etcd. Everything is as root on the node sees it, not as a container does. */
@@ -47,10 +48,8 @@ export interface ApiServerFacts {
 export interface KubeletFacts {
   /** The systemd unit. */
   readonly unit: string;
-  /** Whether it is stopped along with etcd, and whether the containers that are left then are stopped too (procedure C). */
-  readonly stop: 'no' | 'kubelet' | 'kubelet-and-containers';
-  /** 'folder': every manifest beside kube-apiserver's is moved aside with it (procedure C), etcd's own goes when etcd is stopped. */
-  readonly manifests: 'one-by-one' | 'folder';
+  readonly stop: KubeletStop;
+  readonly manifests: ManifestsMoved;
 }
 
 export interface NodeFacts {
@@ -82,7 +81,7 @@ export interface RestoreInput {
   /** Names directories on the nodes: letters, digits, `.`, `_`, `-`; 1 to 64 of them. */
   readonly request: string;
   readonly cluster: string;
-  readonly mode: 'all-members' | 'one-member';
+  readonly mode: RestoreMode;
   readonly snapshot: SnapshotRecord;
   /** Somebody said a second time that a snapshot of another cluster is meant. */
   readonly foreignSnapshotConfirmed: boolean;
