@@ -86,8 +86,8 @@ export interface LocalCluster {
   etcdctl(args: readonly string[], options?: ExecOptions & { readonly node?: string }): Promise<string>;
   /** Resolves when every member of a running node is healthy; throws after `timeoutMs` (default 30,000). */
   waitHealthy(timeoutMs?: number): Promise<void>;
-  /** Asks the kube-apiserver on a node (the first by default), without a certificate, e.g. `/readyz`; undefined: no answer. */
-  api(path: string, options?: { readonly node?: string }): Promise<ApiAnswer | undefined>;
+  /** Asks the kube-apiserver on a node (the first by default), without a certificate, e.g. `/readyz`. */
+  api(path: string, options?: { readonly node?: string }): Promise<ApiAnswer>;
   /** Resolves when the kube-apiserver of every running node says `/readyz`, at once where the layout has none. */
   waitServing(timeoutMs?: number): Promise<void>;
   /** Puts new certificates on every node, e.g. expired ones. etcd takes them up with the next connection. */
@@ -95,6 +95,7 @@ export interface LocalCluster {
 }
 
 export interface ApiAnswer {
+  /** 0: no answer. */
   readonly status: number;
   readonly body: string;
 }
@@ -184,7 +185,7 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
     const output = await asked.exec(['python3', '-', apiCaPath(plan.layout), path], { input: await askApi });
     const end = output.stdout.indexOf('\n');
     if (output.code !== 0) throw new Error(`kube-apiserver on ${asked.name} could not be asked: ${lastLines(output)}`);
-    return end < 0 ? undefined : { status: Number(output.stdout.slice(0, end)), body: output.stdout.slice(end + 1) };
+    return { status: Number(output.stdout.slice(0, Math.max(end, 0))), body: output.stdout.slice(end + 1) };
   };
   return {
     name,
@@ -250,7 +251,7 @@ function etcdctlArgv({ options, layout }: ClusterPlan, endpoints: readonly strin
 
 async function waitServing(node: string, api: LocalCluster['api'], timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  while ((await api('/readyz', { node }))?.status !== 200) {
+  while ((await api('/readyz', { node })).status !== 200) {
     if (Date.now() > deadline) {
       throw new LocalPartsError(`kube-apiserver of ${node} is not ready after ${timeoutMs / 1000} s.`, {
         hint: 'See the node: `journalctl -u kubelet -u kube-apiserver` and /var/log/containers there.',
