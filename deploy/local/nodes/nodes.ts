@@ -84,6 +84,8 @@ export interface LocalCluster {
   node(name: string): LocalNode;
   /** Runs etcdctl with certificates against all members, on the first running node or on `node`. Throws when it fails. */
   etcdctl(args: readonly string[], options?: ExecOptions & { readonly node?: string }): Promise<string>;
+  /** The argv of etcdctl on one of its nodes, with certificates, against all members of running nodes. */
+  etcdctlArgv(): readonly string[];
   /** Resolves when every member of a running node is healthy; throws after `timeoutMs` (default 30,000). */
   waitHealthy(timeoutMs?: number): Promise<void>;
   /** Asks the kube-apiserver on a node (the first by default), without a certificate, e.g. `/readyz`. */
@@ -172,11 +174,15 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
   const nodes = all.slice(0, plan.nodes.length);
   const { name, etcdVersion } = plan.options;
   const node = (wanted: string): LocalNode => pick(nodes, wanted, 'node');
+  const argv = (): readonly string[] =>
+    etcdctlArgv(
+      plan,
+      nodes.filter((each) => each.isRunning()),
+    );
   const etcdctl: LocalCluster['etcdctl'] = async (args, options = {}) => {
     const runner = options.node === undefined ? nodes.find((each) => each.isRunning()) : node(options.node);
     if (runner === undefined) throw new Error(`No node of ${name} is running.`);
-    const endpoints = nodes.filter((each) => each.isRunning()).map((each) => `https://${each.address}:2379`);
-    const output = await runner.exec(['env', ...etcdctlArgv(plan, endpoints), ...args], options);
+    const output = await runner.exec([...argv(), ...args], options);
     if (output.code !== 0) throw new Error(`etcdctl ${args.join(' ')} on ${runner.name}: ${lastLines(output)}`);
     return output.stdout;
   };
@@ -197,6 +203,7 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
     dataDir: plan.layout.dataDir,
     node,
     etcdctl,
+    etcdctlArgv: argv,
     waitHealthy: (timeoutMs = UP_WITHIN_MS) => waitHealthy(name, etcdctl, timeoutMs),
     api,
     waitServing: async (timeoutMs = UP_WITHIN_MS) => {
@@ -239,9 +246,11 @@ function localNode(spec: MachineSpec, hostPublicKey: string, machine: LocalMachi
   };
 }
 
-function etcdctlArgv({ options, layout }: ClusterPlan, endpoints: readonly string[]): string[] {
+function etcdctlArgv({ options, layout }: ClusterPlan, members: readonly LocalNode[]): string[] {
+  const endpoints = members.map(({ address }) => `https://${address}:2379`);
   const { certificate, key } = pairPaths(layout, 'healthcheck-client');
   return [
+    'env',
     'ETCDCTL_API=3',
     etcdPrograms[options.etcdVersion].etcdctl,
     `--endpoints=${endpoints.join(',')}`,
