@@ -11,15 +11,8 @@ import { apiCaPath } from './control-plane.ts';
 import { etcdPrograms, type EtcdVersion } from './etcd-files.ts';
 import { claimInstance, type Instance } from './instance.ts';
 import { caPath, pairPaths, type Layout } from './layouts.ts';
-import {
-  LocalMachine,
-  fingerprint,
-  makeSshKey,
-  publicKeyOf,
-  type ExecOptions,
-  type ExecOutput,
-  type MachineSpec,
-} from './machine.ts';
+import { LocalMachine, type ExecOptions, type ExecOutput } from './machine.ts';
+import { fingerprint, makeSshKey, publicKeyOf, type MachineSpec } from './prepare-machine.ts';
 import type { PairName } from './pki.ts';
 import {
   allMachines,
