@@ -203,6 +203,8 @@ async function clusterFacts(
       return readFacts(known, { spec, status }, signal).catch(ifKnown((error): MissingNode => ({ node, error })));
     }),
   );
+  // Even where the reason to stop is one that people can be told of.
+  signal?.throwIfAborted();
   return {
     nodes: looks.filter((each): each is NodeFacts => !('error' in each)),
     missing: [...missing, ...looks.filter((each): each is MissingNode => 'error' in each)].map(asMissing),
