@@ -155,7 +155,7 @@ function unusable(error: KeyturnError): Member {
 
 /** etcd reads some 200 MB a second for a hash; a busy one on a slow disk far less. Milliseconds. */
 function hashTimeout({ dbSize }: MemberStatus): number {
-  return 60_000 + dbSize / 20_000;
+  return 60_000 + Math.ceil(dbSize / 20_000);
 }
 
 function session(cluster: ClusterSpec, found: readonly SeenNode[], missing: readonly MissingNode[]): EtcdSession {
