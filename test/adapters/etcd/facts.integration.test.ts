@@ -115,7 +115,7 @@ describe.each(Object.keys(expected))('layout %s', (name) => {
   test('is told the same while all of it is stopped, but for the process', async () => {
     const running = await factsOf(cluster);
     const units = ['kubelet', 'etcd', 'kube-apiserver'].map((each) => `systemctl stop ${each} 2>/dev/null`).join('; ');
-    const programs = 'pkill -x etcd; pkill -f /kube-apiserver; while pgrep -x etcd; do sleep 0.1; done';
+    const programs = 'pkill -x etcd; pkill -f "[/]kube-apiserver"; while pgrep -x etcd; do sleep 0.1; done';
     await printed(node, `${units}; ${programs}; :`);
     try {
       const stopped = await factsOf(cluster);
