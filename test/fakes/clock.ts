@@ -48,12 +48,16 @@ export function hastyClock(start = '2026-11-21T06:00:00.000Z'): Clock {
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         signal?.throwIfAborted();
-        const sleeper = { at: now + ms, wake: resolve };
-        sleepers.add(sleeper);
         const leave = (): void => {
           sleepers.delete(sleeper);
           reject(signal?.reason as Error);
         };
+        const wake = (): void => {
+          signal?.removeEventListener('abort', leave);
+          resolve();
+        };
+        const sleeper = { at: now + ms, wake };
+        sleepers.add(sleeper);
         signal?.addEventListener('abort', leave, { once: true });
         if (!pumping) setImmediate(pump);
         pumping = true;

@@ -152,7 +152,7 @@ export async function restoreWorld({ policy = {}, mode = 'all-members', nodes = 
     const does = act(machine, verb);
     etcd.set(seen(plan));
     if (!verb.endsWith(' done') && (does.code ?? 0) === 0) worked.push(`${node} ${verb}`);
-    return verb.endsWith(' done') ? does : { takesMs: 700, ...does };
+    return verb.endsWith(' done') ? does : { takesMs: 100, ...does };
   }
 
   function act(machine: Machine, verb: Verb): FakeScript {
