@@ -8,26 +8,38 @@ export interface AuditCopy {
   readonly read: () => Promise<ReadonlyMap<string, string>>;
 }
 
+/** What `verifyAudit` says of a copy. */
+export interface ProvenCopy {
+  readonly copy: AuditCopy;
+  readonly chains: ReadonlyMap<string, string>;
+  readonly verdict: AuditVerdict;
+}
+
 /**
- * A line for each copy and for each problem, and whether all is whole. The disk has the chains of this machine alone; the
- * store has those of all, and may be moments behind. Throws what reading throws.
+ * The disk first, then the store. The disk has the chains of this machine alone; the store has those of all, and may be
+ * moments behind. Throws what reading throws.
  */
-export async function proveAudit(
-  disk: AuditCopy,
-  store: AuditCopy | undefined,
-): Promise<{ readonly whole: boolean; readonly lines: readonly string[] }> {
+export async function proveCopies(disk: AuditCopy, store: AuditCopy | undefined): Promise<readonly ProvenCopy[]> {
   // The store first: what it has was on the disk before.
   const stored = await store?.read();
   const storeVerdict = stored && verifyAudit(stored);
   const chains = await disk.read();
   const known = (storeVerdict?.heads ?? []).filter(({ chain }) => chains.has(chain));
-  const verdicts = [
-    { copy: disk, verdict: verifyAudit(chains, known) },
-    ...(store && storeVerdict ? [{ copy: store, verdict: storeVerdict }] : []),
+  return [
+    { copy: disk, chains, verdict: verifyAudit(chains, known) },
+    ...(store && stored && storeVerdict ? [{ copy: store, chains: stored, verdict: storeVerdict }] : []),
   ];
+}
+
+/** A line for each copy and for each problem, and whether all is whole. Throws what reading throws. */
+export async function proveAudit(
+  disk: AuditCopy,
+  store: AuditCopy | undefined,
+): Promise<{ readonly whole: boolean; readonly lines: readonly string[] }> {
+  const proven = await proveCopies(disk, store);
   return {
-    whole: verdicts.every(({ verdict }) => verdict.whole),
-    lines: verdicts.flatMap(({ copy, verdict }) => [summary(copy, verdict), ...details(verdict)]),
+    whole: proven.every(({ verdict }) => verdict.whole),
+    lines: proven.flatMap(({ copy, verdict }) => [summary(copy, verdict), ...details(verdict)]),
   };
 }
 

@@ -195,6 +195,12 @@ export function approvals(request: RestoreRequest): readonly Review[] {
   );
 }
 
+/** `r20261121-130501-3fa9c1`: it names folders on nodes, and people read it to each other. `nonce`: hexadecimal digits. */
+export function requestId(askedAt: Date, nonce: string): string {
+  const [day = '', time = ''] = askedAt.toISOString().split(/[T.]/);
+  return `r${day.replaceAll('-', '')}-${time.replaceAll(':', '')}-${nonce}`;
+}
+
 /** Id of the job that starts an approved request: the same however often it is added, new after a new approval. */
 export function startJobId(request: RestoreRequest): string {
   return `restore-${request.id}-${request.round}`;
