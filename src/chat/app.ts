@@ -216,7 +216,7 @@ function listenToForms(app: App, { talk, screen, running }: Ears): void {
     await (now === undefined ? ack() : ack(now));
     if (answer.later !== undefined) running.add(showLater(screen, { id: view.id, user }, answer.later));
   });
-  app.options({ type: 'block_suggestion', action_id: FORM_FIELDS.snapshot }, async ({ ack, body, payload }) => {
+  app.options<'block_suggestion'>(FORM_FIELDS.snapshot, async ({ ack, body, payload }) => {
     const metadata = body.view?.private_metadata ?? '';
     const options = await talk.search({ query: payload.value, metadata, user: body.user.id });
     await ack({ options });

@@ -84,12 +84,14 @@ async function obey(
       return backupAnswerView(
         await commands.requestBackup(await who(), { cluster: request.cluster, channel: speaker.channel }),
       );
-    case 'restore':
     case 'approvals':
+    case 'enrol':
+      return obeyRestore(options, { action: request.action }, speaker);
+    case 'restore':
+      return obeyRestore(options, { action: 'restore', cluster: request.cluster }, speaker);
     case 'runbook':
     case 'audit':
     case 'cleanup':
-    case 'enrol':
       return obeyRestore(options, request, speaker);
   }
 }

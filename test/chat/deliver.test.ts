@@ -16,6 +16,7 @@ const ASKED_IN = events.queued.origin.channel;
 interface Posted {
   channel: string;
   ts: string;
+  thread_ts?: string;
   text: string;
   blocks: unknown[];
   metadata: { event_type: string; event_payload: { key: string } };
@@ -47,7 +48,8 @@ function fakeSlack() {
     chat: {
       postMessage: (m: Posted) =>
         trouble('post', () => {
-          const posted = { ...m, ts: `17000000.${String((ts += 1)).padStart(6, '0')}` };
+          const channel = m.channel.replace(/^U/, 'D'); // a person's id stands for the conversation with them
+          const posted = { ...m, channel, ts: `17000000.${String((ts += 1)).padStart(6, '0')}` };
           messages.push(posted);
           return { channel: posted.channel, ts: posted.ts };
         }),
@@ -61,7 +63,14 @@ function fakeSlack() {
     },
     conversations: {
       history: ({ channel }: { channel: string }) =>
-        trouble('history', () => ({ messages: messages.filter((m) => m.channel === channel).reverse() })),
+        trouble('history', () => ({
+          messages: messages.filter((m) => m.channel === channel && m.thread_ts === undefined).reverse(),
+        })),
+      replies: ({ channel, ts: thread }: { channel: string; ts: string }) =>
+        trouble('replies', () => ({
+          messages: messages.filter((m) => m.channel === channel && (m.ts === thread || m.thread_ts === thread)),
+        })),
+      open: ({ users }: { users: string }) => trouble('open', () => ({ channel: { id: `D${users.slice(1)}` } })),
     },
   };
   return { api: api as unknown as MessageApi, messages, calls, next };
@@ -75,6 +84,7 @@ function world(sentMessages: SentMessages = fakeSentMessages(), log: Log = silen
     slack: slack.api,
     sentMessages,
     channels: { results: 'CRESULTS', alerts: 'CALERTS' },
+    command: '/etcd',
     oncall: 'S0ONCALL02',
     clock,
     log,

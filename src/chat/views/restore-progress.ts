@@ -33,10 +33,25 @@ function phasesOf({ request }: RestoreMessage): readonly PhaseOutline[] {
 
 /** `⏳ 2. Fetch the snapshot · running: cp2 (48 %) · done: cp1`. */
 export function phaseLines(state: RestoreMessage): Mrkdwn[] {
-  return phasesOf(state).flatMap((phase, i) => [
-    phaseLine(state, phase, i + 1),
+  return phasesOf(state).flatMap((phase, i) => linesOf(state, phase, i + 1));
+}
+
+/** The same once it is over: what was never begun is told in one line. */
+export function finalPhaseLines(state: RestoreMessage): Mrkdwn[] {
+  const phases = phasesOf(state);
+  const isBegun = (phase: PhaseOutline): boolean => phaseStanding(state, phase) !== 'waiting';
+  const left = phases.filter((phase) => !isBegun(phase)).length;
+  return [
+    ...phases.flatMap((phase, i) => (isBegun(phase) ? linesOf(state, phase, i + 1) : [])),
+    ...(left === 0 ? [] : [mrk`▫️ ${plural(left, 'phase was', 'phases were')} not begun`]),
+  ];
+}
+
+function linesOf(state: RestoreMessage, phase: PhaseOutline, number: number): Mrkdwn[] {
+  return [
+    phaseLine(state, phase, number),
     ...phase.steps.flatMap(({ id, node }) => troubleLine(node, state.steps[id])),
-  ]);
+  ];
 }
 
 function phaseLine(state: RestoreMessage, phase: PhaseOutline, number: number): Mrkdwn {
