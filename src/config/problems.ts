@@ -60,13 +60,10 @@ function renderPath(path: Path): string {
     .join('');
 }
 
-const MAY_BE_SECRET = /token|secret|password|passphrase|accesskey|\burl$/i;
+const MAY_BE_SECRET = /token|secret|password|passphrase|accesskey|\burl$|^key$/i;
 
 function renderValue(path: Path, raw: unknown): string {
-  const value = path.reduce<unknown>(
-    (at, part) => (at as Record<PropertyKey, unknown> | undefined | null)?.[part],
-    raw,
-  );
+  const value = valueAt(raw, path);
   if (value === undefined) return '(missing)';
   if (path.some((part) => MAY_BE_SECRET.test(String(part)))) return '(hidden)';
   const json =
@@ -76,6 +73,10 @@ function renderValue(path: Path, raw: unknown): string {
         : 'a section'
       : JSON.stringify(value);
   return json.length > 80 ? `${json.slice(0, 77)}…` : json;
+}
+
+function valueAt(raw: unknown, path: Path): unknown {
+  return path.reduce<unknown>((value, part) => (value as Record<PropertyKey, unknown> | undefined | null)?.[part], raw);
 }
 
 /** Names that are used but not defined, or defined twice. Works on any input, so that all problems come at once. */
@@ -116,6 +117,10 @@ export function referenceProblems(raw: unknown): ConfigProblem[] {
       found.push(...loginProblems(raw, ['clusters', i, 'nodes', j, 'ssh'], [defaults, at(cluster, 'ssh')]));
     });
   });
+  found.push(...approvalProblems(raw));
+  const copy = at(at(raw, 'audit'), 'store');
+  if (typeof copy === 'string' && !stores.includes(copy))
+    found.push(problem(['audit', 'store'], raw, oneOf('a store', stores)));
   Object.entries(record(at(raw, 'stores'))).forEach(([key, store]) => found.push(...storeProblems(raw, key, store)));
   if (stores.length === 0 && at(raw, 'stores') !== undefined)
     found.push(problem(['stores'], raw, 'at least one store'));
@@ -132,6 +137,34 @@ function loginProblems(raw: unknown, path: Path, inherited: readonly unknown[]):
   if (AUTH_KEYS.filter((key) => merged[key] !== undefined).length !== 1)
     found.push(problem(path, raw, 'exactly one of keyFile, agent and passwordFile, here or in defaults.ssh'));
   return found;
+}
+
+/** What no restore of a cluster could ever get past, whoever approves. */
+function approvalProblems(raw: unknown): ConfigProblem[] {
+  const layersOf = (section: string): readonly Path[] => [
+    ['defaults', section],
+    ...list(at(raw, 'clusters')).map((_, i) => ['clusters', i, section]),
+  ];
+  const found: ConfigProblem[] = [];
+  for (const path of layersOf('approvals')) {
+    if (valueAt(raw, [...path, 'stepUp']) === 'totp' && valueAt(raw, ['stepUp', 'key']) === undefined)
+      found.push(
+        problem([...path, 'stepUp'], raw, 'none, or beside it a stepUp.key that seals the secrets of the codes'),
+      );
+  }
+  const most = mostApprovals(at(at(raw, 'people'), 'approve'));
+  for (const path of [...layersOf('restore'), ...layersOf('approvals').map((each) => [...each, 'breakGlass'])]) {
+    const wanted = valueAt(raw, [...path, 'approvals']);
+    if (typeof wanted === 'number' && wanted > most)
+      found.push(problem([...path, 'approvals'], raw, `at most ${most}: people.approve names no more`));
+  }
+  return found;
+}
+
+/** So many people may approve: unknown, where a group is among them or nobody is named. */
+function mostApprovals(approvers: unknown): number {
+  const ids = new Set(list(approvers).map(String));
+  return ids.size === 0 || [...ids].some((id) => id.startsWith('S')) ? Infinity : ids.size;
 }
 
 function storeProblems(raw: unknown, key: string, store: unknown): ConfigProblem[] {
