@@ -1,6 +1,7 @@
 /** Owns how a problem of the configuration is told, and the problems that only several fields together have. */
 import { closest } from 'fastest-levenshtein';
 import type { z } from 'zod';
+import { DEFAULT_APPROVALS } from './build.ts';
 import { AUTH_KEYS, mergeLogin } from './login.ts';
 
 /** One thing that is wrong: where, what stands there, what was expected. */
@@ -139,29 +140,40 @@ function loginProblems(raw: unknown, path: Path, inherited: readonly unknown[]):
   return found;
 }
 
-/** What no restore of a cluster could ever get past, whoever approves. */
+/** What no restore could ever get past, whoever approves. */
 function approvalProblems(raw: unknown): ConfigProblem[] {
-  const layersOf = (section: string): readonly Path[] => [
-    ['defaults', section],
-    ...list(at(raw, 'clusters')).map((_, i) => ['clusters', i, section]),
-  ];
-  const found: ConfigProblem[] = [];
-  for (const path of layersOf('approvals')) {
-    if (valueAt(raw, [...path, 'stepUp']) === 'totp' && valueAt(raw, ['stepUp', 'key']) === undefined)
-      found.push(
-        problem([...path, 'stepUp'], raw, 'none, or beside it a stepUp.key that seals the secrets of the codes'),
-      );
-  }
+  const layers: readonly Path[] = [['defaults'], ...list(at(raw, 'clusters')).map((_, i) => ['clusters', i])];
   const most = mostApprovals(at(at(raw, 'people'), 'approve'));
-  for (const path of [...layersOf('restore'), ...layersOf('approvals').map((each) => [...each, 'breakGlass'])]) {
-    const wanted = valueAt(raw, [...path, 'approvals']);
-    if (typeof wanted === 'number' && wanted > most)
-      found.push(problem([...path, 'approvals'], raw, `at most ${most}: people.approve names no more`));
+  const found: ConfigProblem[] = [];
+  for (const layer of layers) {
+    const stepUp = [...layer, 'approvals', 'stepUp'];
+    if (valueAt(raw, stepUp) === 'totp' && valueAt(raw, ['stepUp', 'key']) === undefined)
+      found.push(problem(stepUp, raw, 'none, or beside it a stepUp.key that seals the secrets of the codes'));
+    for (const wanted of [
+      ['restore', 'approvals'],
+      ['approvals', 'breakGlass', 'approvals'],
+    ]) {
+      const path = [...layer, ...wanted];
+      if (Number(valueAt(raw, path)) > most)
+        found.push(problem(path, raw, `at most ${most}: people.approve names no more`));
+    }
+  }
+  const unsaid = list(at(raw, 'clusters')).findIndex((_, i) => approvalsOf(raw, i) === undefined);
+  if (unsaid >= 0 && DEFAULT_APPROVALS > most) {
+    const why = `at least ${DEFAULT_APPROVALS} people, or a group: clusters[${unsaid}] wants so many approvals`;
+    found.push(problem(['people', 'approve'], raw, why));
   }
   return found;
 }
 
-/** So many people may approve: unknown, where a group is among them or nobody is named. */
+/** What a cluster or the defaults say. */
+function approvalsOf(raw: unknown, cluster: number): unknown {
+  return (
+    valueAt(raw, ['clusters', cluster, 'restore', 'approvals']) ?? valueAt(raw, ['defaults', 'restore', 'approvals'])
+  );
+}
+
+/** So many people may approve: without end, where a group is among them or nobody is named (then there are no restores). */
 function mostApprovals(approvers: unknown): number {
   const ids = new Set(list(approvers).map(String));
   return ids.size === 0 || [...ids].some((id) => id.startsWith('S')) ? Infinity : ids.size;
