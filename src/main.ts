@@ -71,6 +71,7 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
   const storesOf = new Map(config.clusters.map(({ name, backup }) => [name, backup.stores]));
   const connections = redisConnections({ ...config.redis, password: optional(config.redis.password, secrets), log });
   const shell = sshShell({ bastions: config.bastions });
+  const steps = detachedSteps();
   const queue = redisJobQueue(connections);
   const outbox = redisOutbox(connections, log);
   const sentMessages = redisSentMessages(connections);
@@ -97,8 +98,8 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     requests: redisRestoreRequests(connections),
     journal: redisRestoreJournal(connections),
     shell,
-    steps: detachedSteps(),
-    etcd: etcdClient(shell),
+    steps,
+    etcd: etcdClient(shell, { steps }),
     directory: peopleDirectory({ slack, clock, log }),
     storeList: stores,
     stores: new Map(stores.map((store) => [store.name, store])),
