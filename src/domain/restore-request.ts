@@ -155,7 +155,9 @@ export const LONGEST_REASON = 1000;
 // ── What is allowed now ──────────────────────────────────────────────────────────────────────────────────────────────
 
 /** When it ends by itself: a pending one as frozen, an approved one when it has not begun for as long again. */
-export function deadlineOf(request: RestoreRequest): Date | undefined {
+export function deadlineOf(
+  request: Pick<RestoreRequest, 'state' | 'createdAt' | 'expiresAt' | 'approvedAt'>,
+): Date | undefined {
   if (request.state === 'pending') return new Date(request.expiresAt);
   if (request.state !== 'approved' || request.approvedAt === undefined) return undefined;
   const lifeMs = Date.parse(request.expiresAt) - Date.parse(request.createdAt);
@@ -186,7 +188,7 @@ export function whyNotCounted(request: RestoreRequest, person: Person): string |
 }
 
 /** The approvals that stand, one a person; eligibility is asked again at execution. */
-export function approvals(request: RestoreRequest): readonly Review[] {
+export function approvals(request: Pick<RestoreRequest, 'reviews' | 'digest' | 'stepUp'>): readonly Review[] {
   return request.reviews.filter(
     (review) =>
       review.verdict === 'approve' &&
