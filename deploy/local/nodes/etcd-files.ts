@@ -17,9 +17,11 @@ export interface EtcdSettings {
 }
 
 /** Programs by version, in the image. */
-export const etcdPrograms: Readonly<Record<EtcdVersion, { readonly etcd: string; readonly etcdctl: string }>> = {
-  '3.4': { etcd: '/opt/etcd-3.4/etcd', etcdctl: '/opt/etcd-3.4/etcdctl' },
-  '3.5': { etcd: '/usr/bin/etcd', etcdctl: '/usr/bin/etcdctl' },
+export const etcdPrograms: Readonly<
+  Record<EtcdVersion, { readonly etcd: string; readonly etcdctl: string; readonly version: string }>
+> = {
+  '3.4': { etcd: '/opt/etcd-3.4/etcd', etcdctl: '/opt/etcd-3.4/etcdctl', version: '3.4.23' },
+  '3.5': { etcd: '/usr/bin/etcd', etcdctl: '/usr/bin/etcdctl', version: '3.5.16' },
 };
 
 const UNIT = '/etc/systemd/system/etcd.service';
@@ -37,9 +39,14 @@ export function etcdFiles(settings: EtcdSettings): Record<string, string> {
   const flags = Object.entries(flagsOf(settings)).map(([key, value]) => `--${key}=${value}`);
   const file = settingsPath(layout);
   if (layout.etcd === 'static-pod') {
-    const user = layout.user === 'etcd' ? settings.etcdUser : undefined;
+    const { tlsDir, dataDir, walDir } = layout;
+    const options = {
+      ...(layout.user === 'etcd' && { user: settings.etcdUser }),
+      version: etcdPrograms[version].version,
+      folders: [tlsDir, dataDir, ...(walDir === undefined ? [] : [walDir])],
+    };
     // By its bare name, as kubeadm writes it: a container has its own search path.
-    return { [file]: manifest('etcd', [version === '3.5' ? 'etcd' : program, ...flags], user) };
+    return { [file]: manifest('etcd', [version === '3.5' ? 'etcd' : program, ...flags], options) };
   }
   const environment = `EnvironmentFile=${file}\n`;
   switch (layout.settings) {
