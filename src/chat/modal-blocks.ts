@@ -91,3 +91,42 @@ export function option(value: string, text: string, description?: string): Plain
     ...(description === undefined ? {} : { description: plainText(description, LIMITS.option) }),
   };
 }
+
+// ── What comes back ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A field as Slack gives it back; which part there is depends on the field. */
+interface FieldValue {
+  readonly value?: string | null | undefined;
+  readonly selected_option?: ChosenOption | null | undefined;
+  readonly selected_options?: readonly ChosenOption[] | undefined;
+  readonly selected_user?: string | null | undefined;
+}
+
+export interface ChosenOption {
+  readonly value?: string | undefined;
+  readonly description?: { readonly text: string } | undefined;
+}
+
+/** By block, then by element. */
+export type FormValues = Readonly<Record<string, Readonly<Record<string, FieldValue>>>>;
+
+function fieldOf(values: FormValues, name: string): FieldValue {
+  return values[name]?.[name] ?? {};
+}
+
+/** What was typed, without blanks around it; empty when nothing was. */
+export function typedIn(values: FormValues, name: string): string {
+  return fieldOf(values, name).value?.trim() ?? '';
+}
+
+export function chosenIn(values: FormValues, name: string): ChosenOption | undefined {
+  return fieldOf(values, name).selected_option ?? undefined;
+}
+
+export function personIn(values: FormValues, name: string): string | undefined {
+  return fieldOf(values, name).selected_user ?? undefined;
+}
+
+export function isTicked(values: FormValues, name: string): boolean {
+  return (fieldOf(values, name).selected_options ?? []).length > 0;
+}

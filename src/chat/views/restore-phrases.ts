@@ -44,7 +44,7 @@ export interface RestoreValue {
 }
 
 /** A request or its summary: a message knows the one, an answer the other. */
-type Request = Omit<RestoreSummary, 'plan'> & Pick<RestoreRequest | RestoreSummary, 'plan'>;
+type Request = RestoreRequest | RestoreSummary;
 
 const STATES: Readonly<Record<RequestState, { readonly sign: Mrkdwn; readonly word: Mrkdwn }>> = {
   pending: { sign: mrk`🔑`, word: mrk`waits for approvals` },
@@ -70,22 +70,17 @@ export function standingLine(request: Request): Mrkdwn {
   return mrk`${sign} Restore of ${bold(request.cluster)} (${code(request.id)}): ${word}${progress}${waits}${by}${when}`;
 }
 
-export function approvalCount(request: Pick<Request, keyof RestoreSummary>): Mrkdwn {
-  return mrk`${standing(request).length} of ${request.threshold}`;
+export function approvalCount(request: Request): Mrkdwn {
+  return mrk`${approvals(request).length} of ${request.threshold}`;
 }
 
 /** `*1 of 2 approvals:* @bob ✓ 06:35`. */
 export function approvalsLine(request: Request): Mrkdwn {
-  const given = standing(request).map(({ reviewer, at, codeProved }) =>
+  const given = approvals(request).map(({ reviewer, at, codeProved }) =>
     join([mention(reviewer), mrk`✓`, date(at), codeProved ? mrk`with a code` : undefined], ' '),
   );
   const names = given.length === 0 ? mrk`nobody yet` : join(given, ', ');
   return mrk`*Approvals, ${approvalCount(request)}:* ${names}`;
-}
-
-function standing(request: Pick<Request, keyof RestoreSummary>): ReturnType<typeof approvals> {
-  // Only reviews, digest and step-up are looked at.
-  return approvals(request as unknown as RestoreRequest);
 }
 
 /** `@ada asks to put *prod-eu* back to 04:00` and for whom. */
@@ -130,7 +125,7 @@ export function whatText(request: Request): Mrkdwn {
 
 /** What a long story has at its end: by whom, and by what all of it can be found. */
 export function footLine(request: Request): Mrkdwn {
-  const approved = standing(request).map(({ reviewer }) => mention(reviewer));
+  const approved = approvals(request).map(({ reviewer }) => mention(reviewer));
   return join([
     mrk`asked by ${mention(request.requester.id)}`,
     approved.length === 0 ? undefined : mrk`approved by ${join(approved, ', ')}`,

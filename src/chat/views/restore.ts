@@ -1,8 +1,8 @@
 /** Owns how the one message of a restore looks in each state of its request. Pure. */
 import type { KnownBlock } from '@slack/types';
 import type { RestoreMessage } from '../../domain/restore-message.ts';
-import { deadlineOf } from '../../domain/restore-request.ts';
-import type { RequestState, RestoreRequest } from '../../domain/restore-request.ts';
+import { approvals, deadlineOf } from '../../domain/restore-request.ts';
+import type { RequestState } from '../../domain/restore-request.ts';
 import type { PhaseOutline, RestoreSummary } from '../../domain/restore-summary.ts';
 import {
   actions,
@@ -96,8 +96,8 @@ function again({ command, request }: Scene): Mrkdwn {
 // ── Before it runs ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 function pendingView({ request }: Scene): MessageView {
-  const missing = request.threshold - request.reviews.filter(({ verdict }) => verdict === 'approve').length;
-  const wanted = `${Math.max(1, missing)} ${missing > 1 ? 'approvals' : 'approval'} wanted`;
+  const missing = Math.max(1, request.threshold - approvals(request).length);
+  const wanted = `${missing} ${missing > 1 ? 'approvals' : 'approval'} wanted`;
   const title = request.breakGlass ? '🚨 BREAK-GLASS: restore of' : '🔑 Restore of';
   const call = join([join(request.groups.map(mention), ' '), askedLine(request)], ' ');
   return message(join([call, reasonText(request), lossText(request), approvalsLine(request)], '\n'), [
@@ -138,7 +138,7 @@ function lapseText(request: RestoreSummary): Mrkdwn | undefined {
 }
 
 function deadlineText(request: RestoreSummary): Mrkdwn | undefined {
-  const deadline = deadlineOf(request as unknown as RestoreRequest);
+  const deadline = deadlineOf(request);
   return deadline === undefined ? undefined : mrk`expires ${date(deadline.toISOString())}`;
 }
 
