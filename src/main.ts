@@ -8,6 +8,7 @@ import { repeat, systemClock } from './adapters/clock.ts';
 import { cronCalendar, everyMinute } from './adapters/cron.ts';
 import { etcdClient } from './adapters/etcd/client.ts';
 import { sudoersFile } from './adapters/etcd/sudoers.ts';
+import { apiServers } from './adapters/kubernetes/api-servers.ts';
 import { pinoLog, secretRegistry, type SecretRegistry } from './adapters/log.ts';
 import { noCodes, oneTimeCodes, sealingKey } from './adapters/one-time-codes.ts';
 import { redisConnections } from './adapters/redis/connection.ts';
@@ -100,6 +101,7 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     shell,
     steps,
     etcd: etcdClient(shell, { steps }),
+    apiServers: apiServers(),
     directory: peopleDirectory({ slack, clock, log }),
     storeList: stores,
     stores: new Map(stores.map((store) => [store.name, store])),

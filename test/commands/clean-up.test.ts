@@ -62,7 +62,7 @@ describe('a clean-up', () => {
     expect(world.queue.jobs).toHaveLength(2);
   });
 
-  const KEPT = /old data of restore r\d are kept/;
+  const KEPT = /No newer restore of prod-eu has succeeded/;
 
   test.each([
     ['the newest restore', 'r1', [restore('r1', 0, 'succeed')], KEPT],
