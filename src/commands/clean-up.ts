@@ -1,8 +1,9 @@
-/** Owns which restores may lose what they left on the nodes: never the newest of a cluster, never one that has not ended. */
+/** Owns which restores may lose what they left on the nodes: as the domain says, asked when it is offered and when it is confirmed. */
 import { KeyturnError } from '../domain/error.ts';
 import { cleanupId } from '../domain/job.ts';
 import type { Origin } from '../domain/job.ts';
 import type { Person } from '../domain/permission.ts';
+import { whyKept } from '../domain/restore/cleanup.ts';
 import { isOpen } from '../domain/restore-request.ts';
 import type { RestoreRequest } from '../domain/restore-request.ts';
 import type { RestoreCommandDeps } from './deps.ts';
@@ -33,25 +34,15 @@ export async function cleanUp(deps: RestoreCommandDeps, actor: Person, id: strin
 
 async function removable(deps: RestoreCommandDeps, id: string): Promise<RestoreRequest> {
   const request = await knownRequest(deps, id);
-  if (isOpen(request.state))
-    throw notNow(`Restore ${id} has not ended.`, 'Wait until it has; its message says how it goes.');
+  const why = whyKept(request, await deps.requests.byCluster(request.cluster, LOOKED_THROUGH));
+  if (why !== undefined) throw notNow(why, isOpen(request.state) ? WAIT : KEPT);
   if (request.startedAt === undefined)
     throw notNow(`Restore ${id} never ran, so it left nothing on the nodes.`, 'Nothing needs doing.');
-  if (isKept(request, await deps.requests.byCluster(request.cluster, LOOKED_THROUGH)))
-    throw notNow(
-      `The old data of restore ${id} are kept: no later restore of ${request.cluster} has succeeded.`,
-      'Clean up once one has, or remove them by hand; the report says where they lie.',
-    );
   return request;
 }
 
-/** Until a later one succeeded: what was rolled back or failed since left this one's data in use, or may need the old ones. */
-function isKept({ id }: RestoreRequest, newestFirst: readonly RestoreRequest[]): boolean {
-  const newest = newestFirst.findIndex(({ state }) => state === 'succeeded');
-  const own = newestFirst.findIndex((request) => request.id === id);
-  // What is not among the newest any more is older than all of them.
-  return newest < 0 || (own >= 0 && own <= newest);
-}
+const WAIT = 'Wait until it has; its message says how it goes.';
+const KEPT = 'Clean up once one has, or remove them by hand; the report says where they lie.';
 
 /** Where a restore that succeeded put the old data. One that was rolled back put them back: no path is told for it. */
 function oldDataOf({ state, plan }: RestoreRequest): CleanupOffer['oldData'] {

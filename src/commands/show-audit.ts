@@ -2,8 +2,8 @@
 import { readChain } from '../domain/audit.ts';
 import type { AuditEntry } from '../domain/audit.ts';
 import { KeyturnError } from '../domain/error.ts';
-import type { Problem } from '../domain/error.ts';
 import type { Person } from '../domain/permission.ts';
+import type { Clock } from '../ports.ts';
 import type { RestoreCommandDeps } from './deps.ts';
 import { requirePermission, within } from './deps.ts';
 import { knownRequest } from './known-request.ts';
@@ -21,38 +21,23 @@ const STORE_PATIENCE_MS = 60_000;
 export async function showAudit(deps: RestoreCommandDeps, actor: Person, id: string): Promise<AuditReport> {
   requirePermission(deps, actor, 'audit');
   const { disk, store } = deps.auditCopies;
-  const [request, stored] = await Promise.all([deps.requests.read(id), readStore(deps, store)]);
-  const proven = await proveCopies(disk, stored.copy);
-  const entries = entriesOf(proven, id);
+  const [request, { copies, storeAway }] = await Promise.all([
+    deps.requests.read(id),
+    proveCopies(disk, store && inTime(deps.clock, store)),
+  ]);
+  if (storeAway !== undefined) deps.log.warn({ err: storeAway }, "The store's copy of the audit could not be read");
+  const entries = entriesOf(copies, id);
   // The audit outlives the request.
   if (request === undefined && entries.length === 0) await knownRequest(deps, id);
-  return {
-    entries,
-    request,
-    problems: [...new Set(proven.flatMap(({ verdict }) => verdict.problems))],
-    storeAway: stored.away,
-  };
+  return { entries, request, problems: [...new Set(copies.flatMap(({ verdict }) => verdict.problems))], storeAway };
 }
 
-/** The store's copy, read already; what keeps it from being read is told, since the disk's can be shown all the same. */
-async function readStore(
-  { clock, log }: RestoreCommandDeps,
-  store: AuditCopy | undefined,
-): Promise<{ readonly copy?: AuditCopy; readonly away: Problem | undefined }> {
-  if (store === undefined) return { away: undefined };
+function inTime(clock: Clock, { name, read }: AuditCopy): AuditCopy {
   const late = (): KeyturnError =>
-    new KeyturnError('store.unreachable', `${store.name}: not read within ${STORE_PATIENCE_MS / 1000} s.`, {
+    new KeyturnError('store.unreachable', `The audit in ${name} was not read within ${STORE_PATIENCE_MS / 1000} s.`, {
       hint: 'What other machines recorded is missing here; try again, or run "keyturn audit verify".',
     });
-  try {
-    const chains = await within(clock, STORE_PATIENCE_MS, store.read(), late);
-    return { copy: { name: store.name, read: () => Promise.resolve(chains) }, away: undefined };
-  } catch (error) {
-    if (!(error instanceof KeyturnError)) throw error;
-    log.warn({ err: error }, "The store's copy of the audit could not be read");
-    const { code, message, hint } = error;
-    return { away: { code, message, hint } };
-  }
+  return { name, read: () => within(clock, STORE_PATIENCE_MS, read(), late) };
 }
 
 /** Of this restore alone, oldest first; what stands in two copies once, by its hash. */

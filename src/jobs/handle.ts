@@ -2,10 +2,15 @@
 import type { Job } from '../domain/job.ts';
 import type { JobContext, JobResult } from '../ports.ts';
 import { runSweep } from './leftovers.ts';
+import type { RestoreDeps } from './restore/deps.ts';
+import { runRestore } from './restore/run-restore.ts';
 import { runBackup, type BackupDeps } from './run-backup.ts';
+import { runCleanup } from './run-cleanup.ts';
+
+export type JobDeps = BackupDeps & RestoreDeps;
 
 /** The handler that a worker hands to the queue. */
-export function handleJob(deps: BackupDeps): (job: Job, context: JobContext) => Promise<JobResult> {
+export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Promise<JobResult> {
   return (job, context) => {
     switch (job.kind) {
       case 'backup':
@@ -13,8 +18,9 @@ export function handleJob(deps: BackupDeps): (job: Job, context: JobContext) => 
       case 'sweep':
         return runSweep(job, context, deps);
       case 'restore':
+        return runRestore(job, context, deps);
       case 'cleanup':
-        throw new Error(`No worker knows jobs of kind ${job.kind} yet.`);
+        return runCleanup(job, context, deps);
     }
   };
 }

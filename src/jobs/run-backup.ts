@@ -33,6 +33,7 @@ import type {
 } from '../ports.ts';
 import { Copies, type Leftover } from './copies.ts';
 import { BUSY_WAIT_MS, clearLeftovers } from './leftovers.ts';
+import { timeLimit } from './time-limit.ts';
 
 export interface BackupDeps {
   readonly clusters: ReadonlyMap<string, ClusterSpec>;
@@ -102,7 +103,8 @@ async function attemptOnce(
   lease: Lease,
 ): Promise<Finished> {
   const stores = spec.backup.stores.flatMap((name) => deps.stores.get(name) ?? []);
-  const limit = timeLimit(deps.clock, spec.backup.timeoutMs, context.signal, lease.lost);
+  const { timeoutMs } = spec.backup;
+  const limit = timeLimit(deps.clock, timeoutMs, () => timedOut(timeoutMs), context.signal, lease.lost);
   try {
     const done = await finishedEarlier(job, context, stores, deps);
     await clearEarlier(job, context, stores, deps, limit.signal);
@@ -371,17 +373,6 @@ function tell(deps: BackupDeps, event: Parameters<Publish>[0]): void {
 function nextRunAt({ backup }: ClusterSpec, { calendar, clock }: BackupDeps): string | undefined {
   if (backup.schedule === undefined) return undefined;
   return calendar.next(backup.schedule, backup.timezone, clock.now()).toISOString();
-}
-
-/** One signal for all that can end an attempt: the process stops, the lease is lost, time is up. */
-function timeLimit(clock: Clock, ms: number, ...signals: AbortSignal[]): { signal: AbortSignal; cancel: () => void } {
-  const overtime = new AbortController();
-  const cancelled = new AbortController();
-  clock.sleep(ms, cancelled.signal).then(
-    () => overtime.abort(timedOut(ms)),
-    () => undefined,
-  );
-  return { signal: AbortSignal.any([...signals, overtime.signal]), cancel: () => cancelled.abort() };
 }
 
 function timedOut(ms: number): KeyturnError {

@@ -1,7 +1,7 @@
 /** Owns what time does to restore requests: silence ends them, and one that has its approvals is started, whatever died. */
 import { isOverdue } from '../domain/restore-request.ts';
 import { expire } from '../domain/restore-review.ts';
-import type { RestoreRequest } from '../domain/restore-request.ts';
+import type { RequestState, RestoreRequest } from '../domain/restore-request.ts';
 import type { Clock, Log, RestoreRequests } from '../ports.ts';
 
 export interface WatchRequestsDeps {
@@ -10,7 +10,7 @@ export interface WatchRequestsDeps {
   readonly log: Log;
   /** Tells the newest change of a request, and those before it that were not told; twice must be as once. */
   readonly announce: (request: RestoreRequest) => Promise<void>;
-  /** Adds the job `startJobId(request)`; called again and again while the request is approved, so it must add once. */
+  /** Adds the job `startJobId(request)`; called again and again until the restore has ended, so it must add once. */
   readonly startRestore: (request: RestoreRequest) => Promise<void>;
 }
 
@@ -33,10 +33,13 @@ async function each(
     try {
       await look(request);
     } catch (error) {
-      deps.log.error({ request: request.id, error }, 'A restore request could not be looked after; it is tried again');
+      deps.log.error({ err: error, request: request.id }, 'A restore request could not be looked after; it is tried again');
     }
   }
 }
+
+/** Also those that run: Redis may have lost the job that carries them out, and none may stay half done. */
+const STARTED_BY_A_JOB: ReadonlySet<RequestState> = new Set(['approved', 'running', 'rolling-back']);
 
 async function lookAt(deps: WatchRequestsDeps, request: RestoreRequest): Promise<void> {
   const now = deps.clock.now();
@@ -44,7 +47,7 @@ async function lookAt(deps: WatchRequestsDeps, request: RestoreRequest): Promise
     const outcome = expire(request, now);
     // It is told with all that is untold. Nothing to do when another was faster.
     if (outcome.kind === 'ok') await deps.requests.compareAndSet(outcome.request);
-  } else if (request.state === 'approved') {
+  } else if (STARTED_BY_A_JOB.has(request.state)) {
     await deps.startRestore(request);
   }
 }

@@ -1,4 +1,4 @@
-/** Owns how a command changes a restore request: read, decide, compare-and-set, again when another was faster. */
+/** Owns how a command or a job changes a restore request: read, decide, compare-and-set, again when another was faster. */
 import type { Problem } from '../domain/error.ts';
 import type { Person } from '../domain/permission.ts';
 import { isOverdue } from '../domain/restore-request.ts';
@@ -79,14 +79,19 @@ export async function tell(
     await deps.requests.markTold(request);
   } catch (error) {
     deps.log.error(
-      { request: request.id, version: request.version, err: error },
+      { err: error, request: request.id, version: request.version },
       'A changed request could not be announced',
     );
   }
 }
 
-function refusal({ code, message, hint }: Problem, request: RestoreRequest | undefined): ChangeAnswer {
-  return { kind: 'refused', problem: { code, message, hint }, request };
+/** The problem alone, of whatever else is one too. */
+export function problemOf({ code, message, hint }: Problem): Problem {
+  return { code, message, hint };
+}
+
+function refusal(problem: Problem, request: RestoreRequest | undefined): ChangeAnswer {
+  return { kind: 'refused', problem: problemOf(problem), request };
 }
 
 function unknown(id: string): ChangeAnswer {

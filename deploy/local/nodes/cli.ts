@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { becomeRoot, cloneDir } from '../parts/host.ts';
 import { LocalPartsError } from '../parts/problem.ts';
+import { LAYOUTS, type LayoutName } from './layouts.ts';
 import { startNodes, type ClusterOptions, type LocalNode, type LocalNodes } from './nodes.ts';
 import { isAlive, type ProcessId } from './processes.ts';
 
@@ -23,14 +24,22 @@ interface Description {
   }[];
 }
 
-/** `name:version:count[:bastion]`, e.g. `prod:3.5:3`. */
+/** `name:version:count[:layout]`, e.g. `prod:3.5:3:kubeadm`. */
 function clusterOf(text: string, before: readonly ClusterOptions[] = []): ClusterOptions[] {
-  const [, name, version, count, bastion] = /^([a-z][a-z0-9-]*):(3\.[45]):([1-9])(:bastion)?$/.exec(text) ?? [];
-  if (name === undefined || (version !== '3.4' && version !== '3.5')) {
-    throw new InvalidArgumentError('expected name:3.4|3.5:count[:bastion], e.g. prod:3.5:3');
+  const layouts = Object.keys(LAYOUTS);
+  const pattern = /^(?<name>[a-z][a-z0-9-]*):(?<version>3\.[45]):(?<count>[1-9])(:(?<layout>[a-z]+))?$/;
+  const { name = '', version, count, layout = 'etcd' } = pattern.exec(text)?.groups ?? {};
+  if ((version !== '3.4' && version !== '3.5') || !isLayout(layout)) {
+    throw new InvalidArgumentError(
+      `expected name:3.4|3.5:count[:layout], e.g. prod:3.5:3:kubeadm; a layout is one of ${layouts.join(', ')}`,
+    );
   }
   const nodes = Array.from({ length: Number(count) }, (_, index) => `cp${index + 1}`);
-  return [...before, { name, etcdVersion: version, nodes, bastion: bastion !== undefined }];
+  return [...before, { name, etcdVersion: version, nodes, layout }];
+}
+
+function isLayout(name: string): name is LayoutName {
+  return Object.hasOwn(LAYOUTS, name);
 }
 
 const folder = ['-d, --dir <folder>', 'work files of the instance', join(cloneDir, '.local/dev')] as const;
@@ -40,7 +49,7 @@ program
   .command('up')
   .description('start nodes, and keep them until Ctrl-C or `down`')
   .option(...folder)
-  .option('-c, --cluster <name:version:count>', 'a cluster (may be given again); default dev:3.5:3', clusterOf)
+  .option('-c, --cluster <name:version:count[:layout]>', 'a cluster (may be given again); default dev:3.5:3', clusterOf)
   .action(async ({ dir, cluster }: { dir: string; cluster?: ClusterOptions[] }) => {
     await becomeRoot();
     const clusters = cluster ?? clusterOf('dev:3.5:3');

@@ -9,7 +9,7 @@ import { execa, type Options, type Result } from 'execa';
 import { cloneDir, systemPath } from '../parts/host.ts';
 import { LocalPartsError, lastLines } from '../parts/problem.ts';
 import { programOf, type Loader } from '../parts/programs.ts';
-import { sshUser, sudoers } from '../parts/sudoers.ts';
+import { sshUser } from '../parts/sudoers.ts';
 import type { Instance, Machine } from './instance.ts';
 import { descendants, innermostPid, isAlive, processOf, type ProcessId } from './processes.ts';
 
@@ -23,11 +23,27 @@ const powerOffSignal = 34 + 4;
 export interface MachineSpec extends Machine {
   readonly hostname: string;
   /** Files by path on the machine, beside those that every machine has. */
-  readonly files: Readonly<Record<string, { readonly text: string; readonly mode: number }>>;
+  readonly files: Readonly<Record<string, MachineFile>>;
+  readonly directories: readonly MachineDirectory[];
   /** Units started at boot, beside sshd. */
   readonly units: readonly string[];
   /** Names for /etc/hosts. */
   readonly hosts: readonly { readonly name: string; readonly address: string }[];
+}
+
+export interface MachineFile {
+  readonly text: string;
+  readonly mode: number;
+  /** A user of the image; default root. */
+  readonly owner?: string;
+}
+
+export interface MachineDirectory {
+  readonly path: string;
+  readonly mode: number;
+  readonly owner: string;
+  /** A filesystem of its own, which outlasts a boot. */
+  readonly isMount: boolean;
 }
 
 export interface ExecOptions {
@@ -61,7 +77,7 @@ export class LocalMachine {
     if (this.isRunning()) return;
     const { id, dir } = this.#instance;
     const log = await open(join(dir, 'machines', this.#spec.id, 'console.log'), 'a');
-    const nspawn = programOf(this.#loader, 'usr/bin/systemd-nspawn');
+    const nspawn = programOf(this.#loader, 'usr/bin/systemd-nspawn', diskArgs(dir, this.#spec));
     const [program, ...args] = this.#instance.inside([
       'sh',
       bootScript,
@@ -215,9 +231,21 @@ export async function prepareMachine(
   const hostKey = join(upper, 'etc/ssh/ssh_host_ed25519_key');
   await put('etc/hostname', `${spec.hostname}\n`, 0o644);
   await put('etc/hosts', hostsFile(spec), 0o644);
-  await put(`etc/sudoers.d/${sshUser}`, sudoers, 0o440);
   await makeSshKey(options.loader, hostKey, spec.hostname);
-  for (const [path, { text, mode }] of Object.entries(spec.files)) await put(path, text, mode);
+  const own = async (path: string, owner = 'root'): Promise<void> => {
+    const { uid, gid } = await userOf(options.loader, owner);
+    await chown(path, uid, gid);
+  };
+  for (const [path, { text, mode, owner }] of Object.entries(spec.files)) {
+    await put(path, text, mode);
+    await own(join(upper, path), owner);
+  }
+  for (const { path, mode, owner, isMount } of spec.directories) {
+    const real = isMount ? diskOf(dir, spec, path) : join(upper, path);
+    await mkdir(real, { recursive: true });
+    await chmod(real, mode);
+    await own(real, owner);
+  }
   for (const unit of spec.units) {
     await put(`etc/systemd/system/multi-user.target.d/${unit}.conf`, `[Unit]\nWants=${unit}\n`, 0o644);
   }
@@ -257,12 +285,7 @@ async function authorize(
   upper: string,
   { loader, authorizedKey }: { readonly loader: Loader; readonly authorizedKey: string },
 ): Promise<void> {
-  const passwd = await readFile(join(loader.rootfs, 'etc/passwd'), 'utf8');
-  const [, , uid, gid] =
-    passwd
-      .split('\n')
-      .find((line) => line.startsWith(`${sshUser}:`))
-      ?.split(':') ?? [];
+  const { uid, gid } = await userOf(loader, sshUser);
   const home = join(upper, 'home', sshUser);
   const file = join(home, '.ssh/authorized_keys');
   await mkdir(dirname(file), { recursive: true });
@@ -270,7 +293,32 @@ async function authorize(
   await chmod(home, 0o700);
   await chmod(dirname(file), 0o700);
   await chmod(file, 0o600);
-  for (const path of [home, dirname(file), file]) await chown(path, Number(uid), Number(gid));
+  for (const path of [home, dirname(file), file]) await chown(path, uid, gid);
+}
+
+/** A user of the image by number. */
+export async function userOf(
+  { rootfs }: Loader,
+  name: string,
+): Promise<{ readonly uid: number; readonly gid: number }> {
+  const passwd = await readFile(join(rootfs, 'etc/passwd'), 'utf8');
+  const [, , uid, gid] =
+    passwd
+      .split('\n')
+      .find((line) => line.startsWith(`${name}:`))
+      ?.split(':') ?? [];
+  if (uid === undefined || gid === undefined) throw new Error(`The image has no user ${name}.`);
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+/** The folder of ours that is mounted at `path` on the machine: the machine's own files are an overlay, so it is another filesystem. */
+function diskOf(dir: string, { id }: Machine, path: string): string {
+  return join(dir, 'machines', id, 'disks', encodeURIComponent(path));
+}
+
+function diskArgs(dir: string, spec: MachineSpec): string[] {
+  const disks = spec.directories.filter(({ isMount }) => isMount);
+  return disks.map(({ path }) => `--bind=${diskOf(dir, spec, path)}:${path}`);
 }
 
 function hostsFile(spec: MachineSpec): string {

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { KeyturnError } from '../../domain/error.ts';
+import { STEPS_FOLDER } from '../../domain/restore/cleanup.ts';
 import { sudoersLine } from '../../domain/sudoers.ts';
 import type {
   ExecOptions,
@@ -39,7 +40,7 @@ export function stepSudoers(user: string, path = '/usr/bin/sh'): string {
 }
 
 export function detachedSteps(options: DetachedOptions = {}): StepRunner {
-  const { base = '/var/lib/keyturn', lockSeconds = 10 } = options;
+  const { base = STEPS_FOLDER, lockSeconds = 10 } = options;
   return { on: (connection, restore) => stepsOn(connection, restore, { base, patience: lockSeconds }) };
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { etcdClient } from '../../../src/adapters/etcd/client.ts';
 import { etcdctlSudoers } from '../../../src/adapters/etcd/sudoers.ts';
+import { detachedSteps, stepSudoers } from '../../../src/adapters/ssh/detached.ts';
 import { sshShell } from '../../../src/adapters/ssh/shell.ts';
 import { pickMember } from '../../../src/domain/cluster.ts';
 import type { ClusterSpec, ClusterStatus, MemberStatus, NodeSpec } from '../../../src/domain/cluster.ts';
@@ -18,7 +19,8 @@ const env = localEnv();
 const newer = localCluster(env, '3.5');
 const older = localCluster(env, '3.4');
 const [cp1, cp2, cp3] = newer.nodes as [LocalNodeEnv, LocalNodeEnv, LocalNodeEnv];
-const client = etcdClient(sshShell({ bastions: [], connectTimeoutMs: 5_000, keepaliveMs: 1_000 }));
+const shell = sshShell({ bastions: [], connectTimeoutMs: 5_000, keepaliveMs: 1_000 });
+const client = etcdClient(shell, { steps: detachedSteps() });
 const reading = (
   change: Partial<Parameters<EtcdSession['openSnapshot']>[1]> = {},
 ): typeof change & {

@@ -1,0 +1,56 @@
+/** Owns what carrying out a restore needs of the world, and what its parts share while one runs. */
+import type { ClusterSpec } from '../../domain/cluster.ts';
+import type { Plan } from '../../domain/plan.ts';
+import type { RestoreRequest } from '../../domain/restore-request.ts';
+import type {
+  ApiServers,
+  Clock,
+  ClusterLease,
+  EtcdClient,
+  Log,
+  NodeShell,
+  PeopleDirectory,
+  Publish,
+  RestoreJournal,
+  RestoreRequests,
+  SnapshotCatalogue,
+  SnapshotStore,
+  StepRunner,
+} from '../../ports.ts';
+import type { Nodes } from './nodes.ts';
+import type { RestoreRecord } from './record.ts';
+
+export interface RestoreDeps {
+  readonly clusters: ReadonlyMap<string, ClusterSpec>;
+  readonly stores: ReadonlyMap<string, SnapshotStore>;
+  readonly catalogue: SnapshotCatalogue;
+  readonly etcd: EtcdClient;
+  readonly shell: NodeShell;
+  readonly steps: StepRunner;
+  readonly journal: RestoreJournal;
+  readonly lease: ClusterLease;
+  readonly requests: RestoreRequests;
+  readonly apiServers: ApiServers;
+  readonly directory: PeopleDirectory;
+  readonly publish: Publish;
+  /** Tells that the request changed; the last entry of its history says how. */
+  readonly announce: (request: RestoreRequest) => Promise<void>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Puts what was recorded so far into the store; a failure is a warning. */
+  readonly seal?: (() => Promise<void>) | undefined;
+}
+
+/** One restore, as it is carried out by this worker under its lease. */
+export interface Execution {
+  readonly deps: RestoreDeps;
+  readonly spec: ClusterSpec;
+  readonly request: string;
+  readonly plan: Plan;
+  readonly record: RestoreRecord;
+  readonly nodes: Nodes;
+  /** Aborted when the process stops, the lease is lost, or one of the steps side by side can't go on. */
+  readonly signal: AbortSignal;
+  /** Ends all steps that are watched side by side. */
+  readonly halt: AbortController;
+}

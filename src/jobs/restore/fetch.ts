@@ -1,0 +1,185 @@
+/** Owns how the snapshot comes to the nodes: read once from a store for all that lack it, checked on each of them. */
+import type { ClusterSpec } from '../../domain/cluster.ts';
+import { KeyturnError } from '../../domain/error.ts';
+import type { Fetch, Phase, Step } from '../../domain/plan.ts';
+import { runIdOf } from '../../domain/restore-course.ts';
+import { retryAfter } from '../../domain/retry.ts';
+import type { SnapshotStore } from '../../ports.ts';
+import { timeLimit } from '../time-limit.ts';
+import type { Execution } from './deps.ts';
+import { FanOut } from './fan-out.ts';
+import type { Task } from './record.ts';
+import { failureOf, needsNothing, orProblem, sideBySide, WAS_DONE, type Failure } from './steps.ts';
+
+/** Progress is told at most so often for each node. */
+const PROGRESS_EVERY_MS = 1_000;
+const NEXT_STORE_MS = 1_000;
+
+/** A node that lacks the file. */
+interface Wanting {
+  readonly task: Task;
+  readonly file: Fetch;
+  readonly run: string;
+  readonly startedAt: number;
+}
+
+/** The failures; each node that has the file is done, whatever becomes of the others. */
+export async function fetchToAll(x: Execution, phase: Phase): Promise<readonly Failure[]> {
+  const wanting: Wanting[] = [];
+  const begun = await sideBySide(
+    x,
+    phase.steps.map((step) => async () => {
+      const task: Task = { phase: phase.name, step, doing: 'do' };
+      const problem = await orProblem(x, async () => {
+        const one = await beginFetch(x, task);
+        if (one !== undefined) wanting.push(one);
+      });
+      return problem && failureOf(task, problem);
+    }),
+  );
+  return wanting.length === 0 ? begun : [...begun, ...(await rounds(x, wanting))];
+}
+
+async function beginFetch(x: Execution, task: Task): Promise<Wanting | undefined> {
+  const { step } = task;
+  const { action } = step;
+  const standing = x.record.course.standing(step.id, 'do');
+  if (action.kind !== 'fetch' || standing.outcome === 'done') return undefined;
+  const run = standing.open ?? runIdOf(step.id, 'do', standing.begun + 1);
+  if (await needsNothing(x, task, step.deadlineMs)) {
+    await x.record.ended(task, run, WAS_DONE);
+    return undefined;
+  }
+  if (standing.open === undefined) await x.record.begun(task, run, undefined);
+  return { task, file: action, run, startedAt: x.deps.clock.now().getTime() };
+}
+
+/** One that did not get the file in a round. */
+interface Missed {
+  readonly one: Wanting;
+  readonly error: unknown;
+}
+
+/** Round after round for those that lack it still, each by the next store, until all have it or time is up. */
+async function rounds(x: Execution, all: readonly Wanting[]): Promise<readonly Failure[]> {
+  const deadlineMs = Math.max(...all.map(({ task }) => task.step.deadlineMs));
+  const limit = timeLimit(x.deps.clock, deadlineMs, () => tookTooLong(deadlineMs), x.signal);
+  const failures: Failure[] = [];
+  try {
+    let wanting = all;
+    for (let round = 1; wanting.length > 0; round += 1) {
+      const missed = await fetchRound(x, wanting, round, limit.signal);
+      x.signal.throwIfAborted();
+      const waits = missed.map(({ error }) => waitBeforeNext(x, error, round));
+      const waitMs = Math.max(0, ...waits.map((wait) => wait ?? 0));
+      if (waitMs > 0) await x.deps.clock.sleep(waitMs, limit.signal).catch(() => undefined);
+      x.signal.throwIfAborted();
+      const isOver = limit.signal.aborted;
+      const lost = missed.filter((_, i) => isOver || waits[i] === undefined);
+      for (const { one, error } of lost) failures.push(await giveUp(x, one, error));
+      wanting = missed.filter((each) => !lost.includes(each)).map(({ one }) => one);
+    }
+  } finally {
+    limit.cancel();
+  }
+  return failures;
+}
+
+/** Milliseconds until it is tried again; undefined: that would not help. Another store may have what this one has not. */
+function waitBeforeNext(x: Execution, error: unknown, round: number): number | undefined {
+  const { code } = x.record.problemOf(error);
+  const waitMs = retryAfter(code, round, Infinity);
+  if (waitMs !== undefined) return waitMs;
+  return code.startsWith('store.') && round < x.deps.stores.size ? NEXT_STORE_MS : undefined;
+}
+
+/** The source is opened once, when every node has said whether it wants it. */
+async function fetchRound(
+  x: Execution,
+  wanting: readonly Wanting[],
+  round: number,
+  signal: AbortSignal,
+): Promise<readonly Missed[]> {
+  const source = new FanOut(wanting.length, () => openSnapshot(x, round, signal));
+  const missed: Missed[] = [];
+  await sideBySide(
+    x,
+    wanting.map((one) => async () => {
+      let asked = false;
+      const bytes = (): AsyncIterable<Uint8Array> => {
+        asked = true;
+        return source.read();
+      };
+      try {
+        await fetchOne(x, one, bytes, signal);
+      } catch (error) {
+        await orProblem(x, () => Promise.reject(error as Error));
+        missed.push({ one, error });
+      } finally {
+        if (!asked) source.decline();
+      }
+      return undefined;
+    }),
+  );
+  return missed;
+}
+
+async function fetchOne(
+  x: Execution,
+  { task, file, run, startedAt }: Wanting,
+  bytes: () => AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock } = x.deps;
+  let toldAt = clock.now().getTime();
+  const onBytes = (total: number): void => {
+    const now = clock.now().getTime();
+    if (now - toldAt < PROGRESS_EVERY_MS) return;
+    toldAt = now;
+    x.record.progress(task.step, total, file.size);
+  };
+  await x.nodes.once(task.step.node, ({ steps }) => steps.fetch(file, bytes, { signal, onBytes }));
+  const durationMs = clock.now().getTime() - startedAt;
+  await x.record.ended(task, run, { outcome: 'done', code: undefined, output: '', durationMs, problem: undefined });
+}
+
+/** From the first store that has it whole, beginning with another one each round. */
+async function openSnapshot(x: Execution, round: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  const { key, size, id } = x.plan.snapshot;
+  const stores = storesOf(x.deps.stores, x.spec);
+  const first = (round - 1) % Math.max(stores.length, 1);
+  let problem: unknown;
+  for (const store of [...stores.slice(first), ...stores.slice(0, first)]) {
+    try {
+      if ((await store.stat(key))?.size === size) return await store.read(key, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      problem = error;
+    }
+  }
+  throw (
+    problem ??
+    new KeyturnError('store.not-found', `No store has the snapshot ${id} whole any more.`, {
+      hint: 'Look at the stores, and ask for a restore of another snapshot.',
+    })
+  );
+}
+
+/** The cluster's own stores first: a snapshot of another cluster may lie elsewhere. */
+function storesOf(stores: ReadonlyMap<string, SnapshotStore>, { backup }: ClusterSpec): readonly SnapshotStore[] {
+  const own = backup.stores.flatMap((name) => stores.get(name) ?? []);
+  return [...own, ...[...stores.values()].filter((store) => !own.includes(store))];
+}
+
+async function giveUp(x: Execution, { task, run, startedAt }: Wanting, error: unknown): Promise<Failure> {
+  const problem = x.record.problemOf(error);
+  const durationMs = x.deps.clock.now().getTime() - startedAt;
+  await x.record.ended(task, run, { outcome: 'failed', code: undefined, output: '', durationMs, problem });
+  return failureOf(task, problem);
+}
+
+function tookTooLong(ms: number): KeyturnError {
+  return new KeyturnError('job.timeout', `The snapshot was not on the node after ${Math.round(ms / 1000)} s.`, {
+    hint: 'Look at the speed of store and node.',
+  });
+}

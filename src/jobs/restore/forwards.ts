@@ -1,0 +1,63 @@
+/** Owns how a plan is carried out: phase by phase with a barrier after each, until it has ended or turned. */
+import type { Phase, Step } from '../../domain/plan.ts';
+import { turnAfterCancel, turnAfterFailure } from '../../domain/restore-course.ts';
+import { askWords, cancelWords, failedWords } from '../../domain/restore-words.ts';
+import { cancelledBy } from './decisions.ts';
+import type { Execution } from './deps.ts';
+import { fetchToAll } from './fetch.ts';
+import { proveHealthy, proveServing } from './proofs.ts';
+import type { Task } from './record.ts';
+import { runScript, sideBySide, type Failure } from './steps.ts';
+
+/** Journals how it went on: ended, or turned. */
+export async function goForward(x: Execution): Promise<void> {
+  for (const phase of x.plan.phases) {
+    if (isDone(x, phase)) continue;
+    if (await stopIfAsked(x, phase)) return;
+    const failures = await runPhase(x, phase);
+    if (failures === 'stopped') return;
+    if (failures.length > 0) return turnBack(x, phase, failures);
+  }
+  await x.record.end('restored');
+}
+
+function isDone(x: Execution, { steps }: Phase): boolean {
+  return steps.every(({ id }) => x.record.course.standing(id, 'do').outcome === 'done');
+}
+
+/** A step of the phase that failed fails it, once all that were begun with it have ended. */
+async function runPhase(x: Execution, phase: Phase): Promise<readonly Failure[] | 'stopped'> {
+  const { steps, order } = phase;
+  if (steps.some(({ action }) => action.kind === 'fetch')) return fetchToAll(x, phase);
+  const proves = steps.map(({ action }) => (action.kind === 'proof' ? action.proves : undefined))[0];
+  if (proves === 'healthy') return proveHealthy(x, { phase, doing: 'do', steps });
+  if (proves === 'serving') return proveServing(x, { phase, doing: 'do', steps });
+  if (order === 'together') return sideBySide(x, steps.map((step) => () => runStep(x, phase, step)));
+  for (const step of steps) {
+    if (step !== steps[0] && (await stopIfAsked(x, phase))) return 'stopped';
+    const failures = await sideBySide(x, [() => runStep(x, phase, step)]);
+    if (failures.length > 0) return failures;
+  }
+  return [];
+}
+
+async function runStep(x: Execution, phase: Phase, step: Step): Promise<Failure | undefined> {
+  const task: Task = { phase: phase.name, step, doing: 'do' };
+  if (step.action.kind !== 'script') throw new TypeError(`${step.id} is no script.`);
+  return runScript(x, task, step.action.script);
+}
+
+/** Before data are touched that is an undo, after it a roll-back; once clients may have written, it is too late. */
+async function stopIfAsked(x: Execution, before: Phase): Promise<boolean> {
+  const by = await cancelledBy(x);
+  const to = by === undefined ? undefined : turnAfterCancel(x.plan, x.record.course, before.name);
+  if (by === undefined || to === undefined) return false;
+  await x.record.turned(to, cancelWords(by));
+  return true;
+}
+
+async function turnBack(x: Execution, phase: Phase, failures: readonly Failure[]): Promise<void> {
+  const to = turnAfterFailure(x.plan, x.record.course, x.spec.restore.onFailure);
+  const why = failedWords(phase, failures);
+  await x.record.turned(to, to === 'wait' ? askWords(why) : why);
+}

@@ -1,0 +1,194 @@
+/**
+ * Owns how one script step is done, or taken back: looked at, begun at most once under each id, watched to its end. The
+ * node keeps how it stands, so a lost connection or a dead worker loses nothing.
+ */
+import { KeyturnError, type Problem } from '../../domain/error.ts';
+import { runIdOf, type Standing } from '../../domain/restore-course.ts';
+import type { StepReport } from '../../ports.ts';
+import type { Execution } from './deps.ts';
+import { Halted, type StepResult, type Task } from './record.ts';
+
+export interface Failure {
+  readonly node: string;
+  readonly step: string;
+  readonly problem: Problem;
+}
+
+/** A look answers after so long, or as soon as the step has ended. */
+const LOOK_MS = 10_000;
+/** Scripts that only look. */
+const ASK_MS = 60_000;
+/** The node ends a step at its deadline; so much later we do. */
+const LATE_MS = 30_000;
+/** Asked for beyond any output, a look waits for the end alone. */
+const END = Number.MAX_SAFE_INTEGER;
+/** So much of its output is told: the end of it says why. Bytes. */
+const MOST_OUTPUT = 256 * 1024;
+
+/** Undefined: it is done. Throws only what ends this worker's part in the restore. */
+export async function runScript(x: Execution, task: Task, script: string): Promise<Failure | undefined> {
+  const { step, doing } = task;
+  for (;;) {
+    const standing = x.record.course.standing(step.id, doing);
+    if (standing.outcome === 'done') return undefined;
+    if (standing.outcome === 'failed') return failureOf(task, seenToFail(task, standing));
+    const run = standing.open ?? runIdOf(step.id, doing, standing.begun + 1);
+    const problem = await orProblem(x, () => runOnce(x, task, run, script));
+    if (problem === undefined) continue;
+    await x.record.lost(task, run, problem);
+    return failureOf(task, problem);
+  }
+}
+
+/** One run: found on the node, or begun there, and watched until its end is known and journalled. */
+async function runOnce(x: Execution, task: Task, run: string, script: string): Promise<void> {
+  const { step, doing } = task;
+  // Where the journal lost its last moments the node's own record counts; and from this look on no one with a lower token begins.
+  const [known, isDone] = await Promise.all([
+    x.nodes.on(step.node, ({ steps }) => steps.look(run, { offset: END })),
+    doing === 'do' ? needsNothing(x, task, ASK_MS) : false,
+  ]);
+  if (known.state.kind === 'not-started' && isDone) return x.record.ended(task, run, WAS_DONE);
+  if (x.record.course.standing(step.id, doing).open === undefined) await x.record.begun(task, run, script);
+  const { deadlineMs } = step;
+  const begun =
+    known.state.kind === 'not-started'
+      ? await x.nodes.on(step.node, ({ steps }) => steps.start(run, script, { deadlineMs }))
+      : known;
+  const ended = await untilEnded(x, task, run, begun);
+  await x.record.ended(task, run, resultOf(task, ended, await outputOf(x, task, run, ended)));
+}
+
+export const WAS_DONE: StepResult = {
+  outcome: 'was-done',
+  code: undefined,
+  output: '',
+  durationMs: 0,
+  problem: undefined,
+};
+
+/** Whether the step's own look says that it is done. */
+export async function needsNothing(x: Execution, { step }: Task, timeoutMs: number): Promise<boolean> {
+  const { done, node } = step;
+  if (done === undefined) return false;
+  const { signal } = x;
+  const { code } = await x.nodes.on(node, ({ steps }) => steps.ask(done, { timeoutMs, signal }));
+  return code === 0;
+}
+
+async function untilEnded(x: Execution, { step }: Task, run: string, begun: StepReport): Promise<StepReport> {
+  const { clock } = x.deps;
+  const late = clock.now().getTime() + step.deadlineMs + LATE_MS;
+  let report = begun;
+  while (report.state.kind === 'running') {
+    if (clock.now().getTime() >= late + LATE_MS) throw doesNotEnd(step.node, run);
+    if (clock.now().getTime() >= late) await x.nodes.on(step.node, ({ steps }) => steps.stop(run));
+    const options = { offset: END, waitMs: LOOK_MS, signal: x.signal };
+    report = await x.nodes.on(step.node, ({ steps }) => steps.look(run, options));
+  }
+  return report;
+}
+
+/** Ends what may still run of this step; its end is journalled. Undefined: nothing of it runs. */
+export async function endOpenRun(x: Execution, task: Task): Promise<Failure | undefined> {
+  const { step, doing } = task;
+  const { open } = x.record.course.standing(step.id, doing);
+  if (open === undefined || step.action.kind !== 'script') return undefined;
+  const problem = await orProblem(x, async () => {
+    const stopped = await x.nodes.on(step.node, ({ steps }) => steps.stop(open));
+    if (stopped.state.kind === 'running') throw doesNotEnd(step.node, open);
+    await x.record.ended(task, open, resultOf(task, stopped, await outputOf(x, task, open, stopped)));
+  });
+  return problem && failureOf(task, problem);
+}
+
+/** The end of what it printed. */
+async function outputOf(x: Execution, { step }: Task, run: string, { outputSize }: StepReport): Promise<string> {
+  if (outputSize === 0) return '';
+  const offset = Math.max(0, outputSize - MOST_OUTPUT);
+  const { output } = await x.nodes.on(step.node, ({ steps }) => steps.look(run, { offset }));
+  return output.toString('utf8');
+}
+
+function resultOf(task: Task, { state }: StepReport, output: string): StepResult {
+  if (state.kind !== 'done') {
+    return { outcome: 'vanished', code: undefined, output, durationMs: 0, problem: undefined };
+  }
+  const { code, endedBy, startedAt, endedAt } = state;
+  const durationMs = Math.max(0, endedAt.getTime() - startedAt.getTime());
+  const isDone = code === 0 && endedBy === 'itself';
+  const problem = isDone ? undefined : scriptFailed(task, state, output);
+  return { outcome: isDone ? 'done' : 'failed', code, output, durationMs, problem };
+}
+
+const WHY_ENDED = {
+  itself: (code: number) => `exit code ${code}`,
+  deadline: () => 'its time was up',
+  stop: () => 'it was stopped',
+  output: () => 'it printed too much',
+} as const;
+
+function scriptFailed(
+  { step, doing }: Task,
+  { code, endedBy }: { readonly code: number; readonly endedBy: keyof typeof WHY_ENDED },
+  output: string,
+): Problem {
+  const said = output.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
+  const what = doing === 'do' ? step.title : `Taking back "${step.title}"`;
+  return {
+    code: 'node.command-failed',
+    message: `${what} failed on ${step.node} (${WHY_ENDED[endedBy](code)})${said === '' ? '.' : `: ${said}`}`,
+    hint: `Look at what it printed in the audit of this restore, and at ${step.node}.`,
+  };
+}
+
+function seenToFail({ step }: Task, { why }: Standing): Problem {
+  return {
+    code: 'node.command-failed',
+    message: why ?? `${step.title} failed on ${step.node}.`,
+    hint: `Look at what it printed in the audit of this restore, and at ${step.node}.`,
+  };
+}
+
+function doesNotEnd(node: string, run: string): KeyturnError {
+  return new KeyturnError('node.command-failed', `Step ${run} on ${node} does not end.`, {
+    hint: `Look which of its processes still runs on ${node}, and end it.`,
+  });
+}
+
+export function failureOf({ step }: Task, problem: Problem): Failure {
+  return { node: step.node, step: step.id, problem };
+}
+
+/** What went wrong on the node; what ends this worker's part in the restore is thrown on. */
+export async function orProblem(x: Execution, act: () => Promise<void>): Promise<Problem | undefined> {
+  try {
+    await act();
+    return undefined;
+  } catch (error) {
+    x.signal.throwIfAborted();
+    if (error instanceof Halted || (error instanceof KeyturnError && error.code === 'lease.lost')) throw error;
+    const problem = x.record.problemOf(error);
+    x.deps.log.warn({ err: error, operation: x.request }, 'a step of the restore went wrong');
+    return problem;
+  }
+}
+
+/** All to their ends, so that nothing runs unwatched when the next thing is decided; the failures, in order. */
+export async function sideBySide(
+  x: Execution,
+  steps: readonly (() => Promise<Failure | undefined>)[],
+): Promise<readonly Failure[]> {
+  const ends = await Promise.allSettled(
+    steps.map((step) =>
+      step().catch((error: unknown) => {
+        x.halt.abort(error);
+        throw error;
+      }),
+    ),
+  );
+  const broken = ends.find((end) => end.status === 'rejected');
+  // The first to break has aborted the others: its reason is the one that tells.
+  if (broken !== undefined) throw x.halt.signal.reason;
+  return ends.flatMap((end) => (end.status === 'fulfilled' && end.value !== undefined ? [end.value] : []));
+}
