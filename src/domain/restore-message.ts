@@ -105,7 +105,7 @@ function markStep(
   { steps }: RestoreMessage,
   step: string,
   change: (mark: StepMark) => StepMark,
-): Pick<RestoreMessage, 'steps'> {
+): Partial<RestoreMessage> {
   const mark = steps[step] ?? { begun: undefined, ended: undefined, bytes: undefined };
   const marked = change(mark);
   const isNews = marked.begun !== mark.begun || marked.ended !== mark.ended || marked.bytes !== mark.bytes;

@@ -1,5 +1,5 @@
 /** What views look like to people, and whether Slack would take them. */
-import type { InputBlock, ModalView } from '@slack/types';
+import type { InputBlock, KnownBlock, ModalView } from '@slack/types';
 import { expect } from 'vitest';
 import {
   MESSAGE_TEXT_MAX,
@@ -50,7 +50,7 @@ function hintOf({ hint }: InputBlock): string {
 
 /** A dialog as people see it. */
 export function seenDialog(view: ModalView): string {
-  return `== ${view.title.text} ==\n${seen(view)}\n{${view.submit?.text ?? view.close?.text ?? 'Close'}}`;
+  return `== ${view.title.text} ==\n${seen({ blocks: view.blocks as KnownBlock[] })}\n{${view.submit?.text ?? view.close?.text ?? 'Close'}}`;
 }
 
 export function expectDialogFits(view: ModalView): void {

@@ -179,8 +179,8 @@ describe('lists', () => {
   });
 
   test('of fifty long ones: pages within the limits', () => {
-    const many = Array.from({ length: 50 }, () => poison(waiting[0]));
-    for (const page of [0, 5, 99]) expectFits(approvalsView({ waiting: many as unknown as typeof waiting }, page));
+    const many = Array.from({ length: 50 }, () => ({ ...waiting[0], request: poison(requests.pending) }));
+    for (const page of [0, 5, 99]) expectFits(approvalsView({ waiting: many }, page));
   });
 
   test('of what a clean-up would remove, with a question before it', () => {
