@@ -195,7 +195,11 @@ async function cleanUp(options: RestoreTalkOptions, click: Click, value: Carried
   return { view: cleanupQueuedView(), replace: true };
 }
 
-async function turnApprovals({ commands }: RestoreTalkOptions, { user }: Click, value: CarriedValue): Promise<ClickAnswer> {
+async function turnApprovals(
+  { commands }: RestoreTalkOptions,
+  { user }: Click,
+  value: CarriedValue,
+): Promise<ClickAnswer> {
   return { view: approvalsView(await commands.listApprovals(user), Number(value['page'])), replace: true };
 }
 

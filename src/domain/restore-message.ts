@@ -178,4 +178,3 @@ export function phaseMs(message: RestoreMessage, phase: PhaseOutline): number | 
   if (begun.length === 0 || ended.length === 0) return undefined;
   return Math.max(0, Math.max(...ended) - Math.min(...begun));
 }
-

@@ -109,6 +109,8 @@ async function dialog({ workspace }: World, user: string, text: string | RegExp)
   return workspace.views(user).at(-1)?.id ?? '';
 }
 
+/** Any text with this in it. */
+const said = (part: string): unknown => expect.stringContaining(part);
 const typed = (name: string, value: string) => ({ [name]: { [name]: { value } } });
 
 /** Asks as ada in #general, and gives back the request's own message. */
@@ -169,11 +171,23 @@ describe('asked for, approved, carried out', () => {
     for (const node of NODES) await tell(begun(`fetch.${node}`, 1));
     await tell(fetched('cp1', 2, 198_000_000));
     await tell(ended('fetch.cp2', 3));
-    await w.workspace.waitForMessage('general', (m) => m.ts === own.ts && JSON.stringify(m.blocks).includes('done: cp2'));
-    const steps = await w.workspace.waitForMessage('general', (m) => m.threadTs === own.ts && m.text.includes('every step'));
+    await w.workspace.waitForMessage(
+      'general',
+      (m) => m.ts === own.ts && JSON.stringify(m.blocks).includes('done: cp2'),
+    );
+    const steps = await w.workspace.waitForMessage(
+      'general',
+      (m) => m.threadTs === own.ts && m.text.includes('every step'),
+    );
     await w.workspace.waitForMessage('general', (m) => m.ts === steps.ts && m.text.includes('cp2 · done'));
 
-    await tell({ ...ended('fetch.cp1', 4), type: 'restore.ended', report: report() } as RestoreEvent);
+    await w.publish({
+      type: 'restore.ended',
+      at: new Date().toISOString(),
+      operation: approved.id,
+      cluster: 'prod-eu',
+      report: report(),
+    });
     await keep(done(progress(began.request, 'succeed', new Date())));
     await w.workspace.waitForMessage('general', (m) => m.ts === own.ts && m.text.includes('downtime *42 s*'));
     await w.workspace.waitForMessage('general', (m) => m.threadTs === own.ts && m.text.includes('restored'));
@@ -195,7 +209,10 @@ describe('asked for, approved, carried out', () => {
     expect(await w.workspace.submit('grace', form, typed('reason', ''))).toMatchObject({ ok: false });
     expect(await w.workspace.submit('grace', form, typed('reason', 'Not now'))).toMatchObject({ ok: true });
     expect(w.workspace.views('grace')).toEqual([]);
-    const denied = await w.workspace.waitForMessage('general', (m) => m.ts === before.ts && m.text.includes('denied by'));
+    const denied = await w.workspace.waitForMessage(
+      'general',
+      (m) => m.ts === before.ts && m.text.includes('denied by'),
+    );
     expect(JSON.stringify(denied.blocks)).not.toContain('restore.approve');
     denied.blocks = before.blocks; // as somebody sees it who has not heard of the change yet
     await click(w, 'linus', before, 'restore.approve');
@@ -231,7 +248,9 @@ describe('asked for, approved, carried out', () => {
       await w.workspace.runCommand('ada', 'general', '/etcd restore staging');
       const id = await dialog(w, 'ada', 'Make the plan');
       // The snapshot chosen is gone when it is looked for.
-      const gone = { snapshot: { snapshot: { selected_option: { text: { type: 'plain_text', text: 'x' }, value: 'gone|' } } } };
+      const gone = {
+        snapshot: { snapshot: { selected_option: { text: { type: 'plain_text', text: 'x' }, value: 'gone|' } } },
+      };
       const sent = w.workspace.submit('ada', id, { ...typed('reason', 'why'), ...gone });
       if (close) w.workspace.closeView('ada', id);
       await sent;
@@ -259,7 +278,7 @@ describe('the form', () => {
     await dialog(w, 'ada', /Type its name to confirm.*of cluster staging/);
     const send = (name: string) =>
       w.workspace.submit('ada', id, { ...chosen, ...typed('confirm', name), ...typed('reason', 'why') });
-    expect(await send('prod-eu')).toMatchObject({ ok: false, errors: { confirm: expect.stringContaining('Type the name') } });
+    expect(await send('prod-eu')).toMatchObject({ ok: false, errors: { confirm: said('Type the name') } });
     expect(await send('staging')).toMatchObject({ ok: true });
     await w.workspace.waitForMessage('general', (m) => m.text.includes('asks to put *prod-eu* back'));
     expect((await only(w)).plan.snapshot.cluster).toBe('staging');
@@ -272,7 +291,11 @@ describe('the form', () => {
     expect(dialogText(plain.workspace, 'ada')).not.toContain('Break the glass');
 
     const w = await world({ breakGlass: { threshold: 1 } });
-    const yes = { 'break-glass': { 'break-glass': { selected_options: [{ text: { type: 'plain_text', text: 'x' }, value: 'yes' }] } } };
+    const yes = {
+      'break-glass': {
+        'break-glass': { selected_options: [{ text: { type: 'plain_text', text: 'x' }, value: 'yes' }] },
+      },
+    };
     const message = await ask(w, yes);
     expect(JSON.stringify(message.blocks)).toContain('BREAK-GLASS');
     const alarm = await w.workspace.waitForMessage('etcd-alerts', (m) => m.text.includes('BREAK-GLASS'));
@@ -287,7 +310,10 @@ describe('one-time codes', () => {
     const id = await dialog(w, user, 'First code');
     const secret = /secret=(SECRET\d+)/.exec(dialogText(w.workspace, user))?.[1] ?? '';
     const first = typed('code', w.codes.codeAt(secret, new Date()));
-    expect(await w.workspace.submit(user, id, typed('code', '12'))).toMatchObject({ ok: false, errors: { code: expect.stringContaining('wrong') } });
+    expect(await w.workspace.submit(user, id, typed('code', '12'))).toMatchObject({
+      ok: false,
+      errors: { code: said('wrong') },
+    });
     expect(await w.workspace.submit(user, id, first)).toMatchObject({ ok: true });
     await dialog(w, user, 'From now on');
     return secret;
@@ -299,7 +325,10 @@ describe('one-time codes', () => {
     const message = await ask(w);
     await click(w, 'grace', message, 'restore.approve');
     const id = await dialog(w, 'grace', 'You approve plan');
-    expect(await w.workspace.submit('grace', id, typed('code', '000000'))).toMatchObject({ ok: false, errors: { code: expect.stringContaining('wrong') } });
+    expect(await w.workspace.submit('grace', id, typed('code', '000000'))).toMatchObject({
+      ok: false,
+      errors: { code: said('wrong') },
+    });
     // The code of enrolling is used up; the next one counts already.
     const next = w.codes.codeAt(secret, new Date(Date.now() + 30_000));
     expect(await w.workspace.submit('grace', id, typed('code', next))).toMatchObject({ ok: true });
@@ -312,7 +341,10 @@ describe('one-time codes', () => {
     const message = await ask(w);
     await click(w, 'linus', message, 'restore.approve');
     const id = await dialog(w, 'linus', 'You approve plan');
-    expect(await w.workspace.submit('linus', id, typed('code', '123456'))).toMatchObject({ ok: false, errors: { code: expect.stringContaining('Enrol first') } });
+    expect(await w.workspace.submit('linus', id, typed('code', '123456'))).toMatchObject({
+      ok: false,
+      errors: { code: said('Enrol first') },
+    });
   });
 
   test('to enrol anew another approver has to agree with a code', async () => {

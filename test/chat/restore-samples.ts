@@ -13,7 +13,7 @@ import type { Verdict } from '../../src/domain/restore-review.ts';
 import { summaryOf } from '../../src/domain/restore-summary.ts';
 import type { Person } from '../../src/domain/permission.ts';
 import { nodeFacts, restoreInput } from '../domain/restore-facts.ts';
-import { alice, bob, done, draft, later, policy, request, requester } from '../support/requests.ts';
+import { alice, bob, done, later, policy, request, requester } from '../support/requests.ts';
 import { record } from './samples.ts';
 
 const MINUTE = 60_000;
@@ -34,7 +34,7 @@ export function samplePlan(nodes = 3): Plan {
 export const plan = samplePlan();
 export const origin = { channel: 'C0GENERAL3', user: requester.id };
 
-export function opened(change: Parameters<typeof draft>[0] = {}): RestoreRequest {
+export function opened(change: Parameters<typeof request>[0] = {}): RestoreRequest {
   const dataLoss = { snapshotTakenAt: '2026-11-21T06:00:00.000Z', ms: 11_520_000, liveRevision: '89447' };
   const reason = 'The namespace shop was deleted by mistake.\nIts owner wants it back as of this morning.';
   return request({ plan, dataLoss, reason, origin, ...change });
@@ -216,7 +216,11 @@ export const lives = {
       ...base,
       type: 'restore.waits',
       at: at(-30),
-      problem: { code: 'cluster.busy', message: 'A backup of prod-eu runs.', hint: 'The restore begins when it is over.' },
+      problem: {
+        code: 'cluster.busy',
+        message: 'A backup of prod-eu runs.',
+        hint: 'The restore begins when it is over.',
+      },
     },
   ],
   'running, fetching': [
@@ -248,11 +252,7 @@ export const lives = {
     begun('swap.cp1', 62, 'undo'),
     ended('swap.cp3', 63, { doing: 'undo' }),
   ],
-  succeeded: [
-    ...phasesThrough('prove-serving'),
-    reported(),
-    changed(requests.succeeded),
-  ],
+  succeeded: [...phasesThrough('prove-serving'), reported(), changed(requests.succeeded)],
   'succeeded, cleaned up': [
     reported(),
     changed(requests.succeeded),
@@ -266,7 +266,11 @@ export const lives = {
       failed: [
         {
           node: 'cp2',
-          problem: { code: 'ssh.unreachable', message: 'cp2 does not answer.', hint: 'Look after cp2, then clean up again.' },
+          problem: {
+            code: 'ssh.unreachable',
+            message: 'cp2 does not answer.',
+            hint: 'Look after cp2, then clean up again.',
+          },
         },
       ],
     },
@@ -277,7 +281,12 @@ export const lives = {
     failedStep,
     turned('undo', 6, 'The disk of cp2 is full.'),
     ended('fetch.cp1', 8, { doing: 'undo' }),
-    reported({ outcome: 'undone', reason: 'The disk of cp2 is full. Make room in /var/lib.', downtimeMs: undefined, oldData: [] }),
+    reported({
+      outcome: 'undone',
+      reason: 'The disk of cp2 is full. Make room in /var/lib.',
+      downtimeMs: undefined,
+      oldData: [],
+    }),
     changed(requests.undone),
   ],
   'rolled back': [
@@ -288,7 +297,12 @@ export const lives = {
   ],
   failed: [
     ...phasesThrough('swap'),
-    reported({ outcome: 'failed', reason: 'cp2 and cp3 are gone. Bring them back.', verified: [], recoveryMs: undefined }),
+    reported({
+      outcome: 'failed',
+      reason: 'cp2 and cp3 are gone. Bring them back.',
+      verified: [],
+      recoveryMs: undefined,
+    }),
     changed(requests.failed),
   ],
   'failed, without a report': [changed(requests.failed)],
@@ -303,4 +317,3 @@ export function messageAfter(all: readonly RestoreEvent[]): RestoreMessage {
   if (state === undefined) throw new Error('no events');
   return state;
 }
-

@@ -2,7 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import { approvalsView, cleanupView } from '../../src/chat/views/approvals.ts';
 import { renderMessage } from '../../src/chat/views/message.ts';
-import { breakGlassView, decisionCallView, restoreEndView, restoreStepsView } from '../../src/chat/views/restore-notes.ts';
+import {
+  breakGlassView,
+  decisionCallView,
+  restoreEndView,
+  restoreStepsView,
+} from '../../src/chat/views/restore-notes.ts';
 import { standingLine } from '../../src/chat/views/restore-phrases.ts';
 import { restoreView } from '../../src/chat/views/restore.ts';
 import { summaryOf } from '../../src/domain/restore-summary.ts';
@@ -14,11 +19,14 @@ import { changed, lives, messageAfter, plan, report, requests, samplePlan, turne
 import { HOSTILE } from './samples.ts';
 
 /** What Keyturn makes itself, or has checked before: ids, numbers as text, and what code decides on. */
-const OURS = /^(id|operation|digest|revision|liveRevision|mode|order|verdict|outcome|doing|to|stepUp|options|action|predictedId|can|you)$/;
+const OURS =
+  /^(id|operation|digest|revision|liveRevision|mode|order|verdict|outcome|doing|to|stepUp|options|action|predictedId|can|you)$/;
 const poison = <T>(data: T): T => poisonAll(data, OURS);
 
 const surroundings = { command: '/etcd', movedFrom: undefined };
-const states = Object.entries(lives).map(([name, life]) => [name, messageAfter(life as readonly RestoreEvent[])] as const);
+const states = Object.entries(lives).map(
+  ([name, life]) => [name, messageAfter(life as readonly RestoreEvent[])] as const,
+);
 
 describe('the message of a restore', () => {
   test.each(states)('%s', (_, state) => {
@@ -80,7 +88,11 @@ describe('the message of a restore', () => {
 describe('nine nodes in all phases, with everything that can be told', () => {
   const big = samplePlan(9);
   const nodes = big.members.map(({ node }) => node);
-  const difference = planDifference(big, { ...big, phases: samplePlan(5).phases, warnings: Array(30).fill('w'.repeat(500)) });
+  const difference = planDifference(big, {
+    ...big,
+    phases: samplePlan(5).phases,
+    warnings: Array(30).fill('w'.repeat(500)),
+  });
   const problem = { code: 'internal', message: 'm'.repeat(2000), hint: 'h'.repeat(2000) } as const;
   const long = (state: RestoreMessage): RestoreMessage => ({
     ...state,
@@ -98,7 +110,15 @@ describe('nine nodes in all phases, with everything that can be told', () => {
           {
             begun: undefined,
             bytes: undefined,
-            ended: { at: '2026-11-21T06:40:00.000Z', run: id, doing: 'do', outcome: 'failed', code: 1, durationMs: 1, problem },
+            ended: {
+              at: '2026-11-21T06:40:00.000Z',
+              run: id,
+              doing: 'do',
+              outcome: 'failed',
+              code: 1,
+              durationMs: 1,
+              problem,
+            },
           },
         ]),
       ),
@@ -118,7 +138,8 @@ describe('nine nodes in all phases, with everything that can be told', () => {
 
   test.each(states)('%s', (_, state) => {
     const full = long(state);
-    for (const view of [restoreView(full, surroundings), restoreStepsView(full), restoreEndView(full)]) expectFits(view);
+    for (const view of [restoreView(full, surroundings), restoreStepsView(full), restoreEndView(full)])
+      expectFits(view);
   });
 
   test('the buttons are still there', () => {
@@ -157,7 +178,10 @@ describe('beside it', () => {
 
   test('a clean-up says what is gone and what is left', () => {
     const restore = messageAfter(lives['succeeded, cleaned up']);
-    const view = renderMessage({ kind: 'restore-cleaned', restore }, { channel: 'C1', command: '/etcd', oncall: undefined });
+    const view = renderMessage(
+      { kind: 'restore-cleaned', restore },
+      { channel: 'C1', command: '/etcd', oncall: undefined },
+    );
     expectFits(view);
     expect(seen(view)).toMatchSnapshot();
   });

@@ -4,7 +4,17 @@ import { describe, expect, test } from 'vitest';
 import type { RestoreEvent } from '../../src/domain/event.ts';
 import { foldRestore, phaseMs, phaseStanding, standingOf } from '../../src/domain/restore-message.ts';
 import type { RestoreMessage, StepStanding } from '../../src/domain/restore-message.ts';
-import { begun, changed, ended, fetched, lives, messageAfter, requests, samplePlan, turned } from '../chat/restore-samples.ts';
+import {
+  begun,
+  changed,
+  ended,
+  fetched,
+  lives,
+  messageAfter,
+  requests,
+  samplePlan,
+  turned,
+} from '../chat/restore-samples.ts';
 import { summaryOf } from '../../src/domain/restore-summary.ts';
 
 /** Of one request, whose every version there is once. */
@@ -82,7 +92,9 @@ describe('a step', () => {
     const failed = ended('fetch.cp1', 2, { outcome: 'failed', run: 'a' });
     expect(standing('fetch.cp1', begun('fetch.cp1', 1, 'do', 'a'), failed)).toBe('failed');
     expect(standing('fetch.cp1', failed, begun('fetch.cp1', 3, 'do', 'b'))).toBe('running');
-    expect(standing('fetch.cp1', failed, begun('fetch.cp1', 3, 'do', 'b'), ended('fetch.cp1', 4, { run: 'b' }))).toBe('done');
+    expect(standing('fetch.cp1', failed, begun('fetch.cp1', 3, 'do', 'b'), ended('fetch.cp1', 4, { run: 'b' }))).toBe(
+      'done',
+    );
   });
 
   test('whose end was told by another replica with a clock behind is over all the same', () => {
@@ -141,7 +153,15 @@ test('nine nodes in all phases stay a message of modest size', () => {
       const of = { ...base, step, node, phase, doing: 'do', run: `${step}.1`, at: '2026-11-21T06:40:00.000Z' } as const;
       return [
         { ...of, type: 'restore.step-begun', script: 's'.repeat(10_000) },
-        { ...of, type: 'restore.step-ended', outcome: 'done', code: 0, output: 'o'.repeat(262_144), durationMs: 1, problem: undefined },
+        {
+          ...of,
+          type: 'restore.step-ended',
+          outcome: 'done',
+          code: 0,
+          output: 'o'.repeat(262_144),
+          durationMs: 1,
+          problem: undefined,
+        },
       ];
     }),
   );

@@ -14,15 +14,7 @@ const WORDS: Readonly<Record<StepStanding, { readonly sign: Mrkdwn; readonly wor
   undone: { sign: mrk`↩️`, word: mrk`undone` },
   'not-undone': { sign: mrk`❌`, word: mrk`could not be undone` },
 };
-const IN_ORDER: readonly StepStanding[] = [
-  'failed',
-  'not-undone',
-  'running',
-  'undoing',
-  'done',
-  'undone',
-  'waiting',
-];
+const IN_ORDER: readonly StepStanding[] = ['failed', 'not-undone', 'running', 'undoing', 'done', 'undone', 'waiting'];
 const LINE_MAX = 420;
 /** More lines than a message holds: then phases that are over have one line each. */
 const MOST_STEP_LINES = 90;

@@ -115,7 +115,13 @@ function oldDataPaths(report: RestoreReport | undefined): Mrkdwn[] {
 }
 
 export function pathsLine({ node, paths }: { readonly node: string; readonly paths: readonly string[] }): Mrkdwn {
-  return fit(mrk`• ${plain(node, 60)}: ${join(paths.slice(0, 8).map((path) => code(path, 200)), ', ')}`, 900);
+  return fit(
+    mrk`• ${plain(node, 60)}: ${join(
+      paths.slice(0, 8).map((path) => code(path, 200)),
+      ', ',
+    )}`,
+    900,
+  );
 }
 
 /** Until they are removed they take room; afterwards it says by whom. */
