@@ -3,7 +3,7 @@
  * sealed objects in a store. Nothing that was written is ever written again.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   emptyHead,
@@ -238,6 +238,25 @@ export async function readAuditFolder(folder: string): Promise<Map<string, strin
     chains.set(name.slice(0, -SUFFIX.length), decode(await readFile(join(folder, name))));
   }
   return chains;
+}
+
+/** Proves that entries can be kept in `folder`, and makes it where there is none; leaves nothing in it. Throws audit.failed. */
+export async function checkAuditFolder(folder: string): Promise<string> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const path = join(folder, `check-${randomBytes(6).toString('hex')}`);
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await file.appendFile('check');
+      await file.datasync();
+    } finally {
+      await file.close();
+      await rm(path, { force: true });
+    }
+    return `${folder} can be written`;
+  } catch (error) {
+    throw failed(folder, error);
+  }
 }
 
 /** The same out of the store. Throws store.*. */

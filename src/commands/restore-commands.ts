@@ -47,7 +47,7 @@ export interface AuditReport {
   readonly entries: readonly AuditEntry[];
   /** Undefined: never heard of, or older than what is kept. */
   readonly request: RestoreRequest | undefined;
-  /** Whether every chain that has one of these entries is whole; each problem is a full sentence. */
+  /** Empty: the audit was proven whole, as far as it was read. Each problem is a full sentence. */
   readonly problems: readonly string[];
   /** Why the store's copy is not in it. */
   readonly storeAway: Problem | undefined;
