@@ -22,7 +22,6 @@ import { conversation } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
 import { deliverer } from './deliver.ts';
 import type { DialogAnswer, SubmissionAnswer } from './dialog-talk.ts';
-import type { FormValues } from './modal-blocks.ts';
 import { peopleDirectory } from './people.ts';
 import { reply } from './reply.ts';
 import type { Respond } from './reply.ts';
@@ -181,9 +180,7 @@ function listen(options: ChatOptions, ears: Ears): void {
       const chosen = action.type === 'external_select' ? (action.selected_option ?? undefined) : undefined;
       const { id, private_metadata: metadata } = body.view;
       running.add(
-        talk
-          .clickInDialog({ ...click, chosen, metadata })
-          .then((view) => view && ears.screen.dialog(id).show(view)),
+        talk.clickInDialog({ ...click, chosen, metadata }).then((view) => view && ears.screen.dialog(id).show(view)),
       );
       return;
     }
@@ -211,12 +208,12 @@ function listenToForms(app: App, { talk, screen, running }: Ears): void {
   app.view({ type: 'view_submission', callback_id: /.*/ }, async ({ ack, body, view }) => {
     const { callback_id: callback, private_metadata: metadata, state } = view;
     const user = body.user.id;
-    const answer = await talk.submit({ callback, metadata, user, values: state.values as FormValues });
+    const answer = await talk.submit({ callback, metadata, user, values: state.values });
     const now = responseOf(answer.now);
     await (now === undefined ? ack() : ack(now));
     if (answer.later !== undefined) running.add(showLater(screen, { id: view.id, user }, answer.later));
   });
-  app.options({ type: 'block_suggestion', action_id: FORM_FIELDS.snapshot }, async ({ ack, body, payload }) => {
+  app.options(FORM_FIELDS.snapshot, async ({ ack, body, payload }) => {
     const metadata = body.view?.private_metadata ?? '';
     const options = await talk.search({ query: payload.value, metadata, user: body.user.id });
     await ack({ options });

@@ -102,12 +102,9 @@ function linesWithin(data: string, room: number): string[] {
   return text.split('\n').flatMap((line) => {
     const clean = line.replace(UNPRINTABLE, ' ');
     if (escape(clean).length <= room) return [escape(clean)];
-    // An escaped character takes five at most.
-    const size = Math.floor(room / 5);
-    const chars = [...clean];
-    return Array.from({ length: Math.ceil(chars.length / size) }, (_, i) =>
-      escape(chars.slice(i * size, (i + 1) * size).join('')),
-    );
+    // An escaped character takes five at most; none is cut in two.
+    const pieces = clean.match(new RegExp(`.{1,${Math.floor(room / 10)}}`, 'gu')) ?? [];
+    return pieces.map(escape);
   });
 }
 

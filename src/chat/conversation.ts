@@ -1,7 +1,8 @@
 /** Owns what is answered to all that people do in Slack; there is always an answer. No Slack runtime. */
 import type { HomeView, ModalView, PlainTextOption } from '@slack/types';
+import type { WaitingRequest } from '../commands/list-approvals.ts';
 import type { Request } from '../commands/parse.ts';
-import { actor, explain, gone, parseValue, textOf } from './asking.ts';
+import { actor, explain, gone, parseValue, problemOf, textOf } from './asking.ts';
 import type { CarriedValue, Speaker, TalkOptions } from './asking.ts';
 import type { MessageView } from './blocks.ts';
 import { buildBooks } from './books.ts';
@@ -46,8 +47,7 @@ export function conversation(asked: TalkOptions): Conversation {
     async home(user) {
       try {
         const report = await options.commands.showClusters(await actor(options, user, 'clusters'));
-        const { waiting } = await options.commands.listApprovals(user);
-        return homeView(report, options.command, waiting);
+        return homeView(report, options.command, await openFor(options, user));
       } catch (error) {
         return closedHomeView(explain(options, error, { user }).text);
       }
@@ -58,13 +58,19 @@ export function conversation(asked: TalkOptions): Conversation {
   };
 }
 
+/** The clusters are worth showing without it. */
+async function openFor(options: TalkOptions, user: string): Promise<readonly WaitingRequest[]> {
+  try {
+    return (await options.commands.listApprovals(user)).waiting;
+  } catch (error) {
+    problemOf(options, error, { user });
+    return [];
+  }
+}
+
 // ── Commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function obey(
-  options: RestoreTalkOptions,
-  request: Request,
-  speaker: Speaker,
-): Promise<MessageView | undefined> {
+async function obey(options: RestoreTalkOptions, request: Request, speaker: Speaker): Promise<MessageView | undefined> {
   const { commands, command } = options;
   const who = (): ReturnType<typeof actor> => actor(options, speaker.user, request.action);
   switch (request.action) {
@@ -84,12 +90,14 @@ async function obey(
       return backupAnswerView(
         await commands.requestBackup(await who(), { cluster: request.cluster, channel: speaker.channel }),
       );
-    case 'restore':
     case 'approvals':
+    case 'enrol':
+      return obeyRestore(options, { action: request.action }, speaker);
+    case 'restore':
+      return obeyRestore(options, { action: 'restore', cluster: request.cluster }, speaker);
     case 'runbook':
     case 'audit':
     case 'cleanup':
-    case 'enrol':
       return obeyRestore(options, request, speaker);
   }
 }

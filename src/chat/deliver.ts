@@ -6,7 +6,6 @@ import type {
   ConversationsRepliesArguments,
 } from '@slack/web-api';
 import type { Clock, Log, MessageRecord, Outbox, SentMessages } from '../ports.ts';
-import type { MessageView } from './blocks.ts';
 import { parentOf } from './message-state.ts';
 import type { MessageState } from './message-state.ts';
 import { refusalOf } from './slack-error.ts';

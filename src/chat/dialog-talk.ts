@@ -139,7 +139,8 @@ async function deny(options: RestoreTalkOptions, form: Submission): Promise<Subm
     isDone: (answer) => answer.kind === 'changed',
     again: (problem) => denyForm({ request, digest }, problem),
     field: REASON_FIELD,
-    problemOf: (answer) => (answer.kind === 'refused' && answer.problem.code === 'request.invalid' ? answer.problem : undefined),
+    problemOf: (answer) =>
+      answer.kind === 'refused' && answer.problem.code === 'request.invalid' ? answer.problem : undefined,
   });
 }
 
@@ -257,7 +258,10 @@ async function soon<T>(
   const first = await Promise.race([outcome, late]);
   timer.abort();
   if (first !== 'late') return { now: inTime(first, ending) };
-  return { now: { kind: 'show', view: waitDialog(ending.title) }, later: outcome.then((each) => tooLate(each, ending)) };
+  return {
+    now: { kind: 'show', view: waitDialog(ending.title) },
+    later: outcome.then((each) => tooLate(each, ending)),
+  };
 }
 
 type Outcome<T> = { readonly value: T } | { readonly words: MessageView };
@@ -265,15 +269,13 @@ type Outcome<T> = { readonly value: T } | { readonly words: MessageView };
 function inTime<T>(outcome: Outcome<T>, ending: Ending<T>): DialogAnswer {
   if ('words' in outcome) return { kind: 'show', view: answerDialog(ending.title, outcome.words) };
   const problem = ending.problemOf(outcome.value);
-  if (problem !== undefined) return { kind: 'errors', errors: { [ending.field]: `${problem.message} ${problem.hint}` } };
+  if (problem !== undefined)
+    return { kind: 'errors', errors: { [ending.field]: `${problem.message} ${problem.hint}` } };
   if (ending.isDone(outcome.value)) return { kind: 'close' };
   return { kind: 'show', view: answerDialog(ending.title, ending.words(outcome.value)) };
 }
 
-function tooLate<T>(
-  outcome: Outcome<T>,
-  ending: Ending<T>,
-): { readonly view: ModalView; readonly words: MessageView } {
+function tooLate<T>(outcome: Outcome<T>, ending: Ending<T>): { readonly view: ModalView; readonly words: MessageView } {
   if ('words' in outcome) return { view: answerDialog(ending.title, outcome.words), words: outcome.words };
   const words = ending.words(outcome.value);
   const problem = ending.problemOf(outcome.value);
@@ -322,8 +324,10 @@ async function askAnew(options: RestoreTalkOptions, user: string): Promise<Modal
   if (answer.kind === 'refused') return answerDialog('One-time codes', problemView(answer.problem));
   const askedAt = options.clock.now().toISOString();
   const approvers = options.people.approve;
-  await remember<EnrolCall>(options, enrolKey(user, askedAt), (call) =>
-    call ?? { kind: 'enrol-anew', user, askedAt, approvers, agreedBy: undefined },
+  await remember<EnrolCall>(
+    options,
+    enrolKey(user, askedAt),
+    (call) => call ?? { kind: 'enrol-anew', user, askedAt, approvers, agreedBy: undefined },
   );
   return saidDialog('One-time codes', askedAnewText(options.command));
 }
@@ -331,7 +335,10 @@ async function askAnew(options: RestoreTalkOptions, user: string): Promise<Modal
 /** Options of the search for a snapshot; none when it takes too long. Never throws. */
 export async function answerSearch(options: RestoreTalkOptions, search: Search): Promise<PlainTextOption[]> {
   const timer = new AbortController();
-  const late = options.clock.sleep(PATIENCE_MS, timer.signal).then(() => [], () => []);
+  const late = options.clock.sleep(PATIENCE_MS, timer.signal).then(
+    () => [],
+    () => [],
+  );
   try {
     return await Promise.race([found(options, search), late]);
   } catch (error) {
@@ -351,4 +358,3 @@ async function found(options: RestoreTalkOptions, search: Search): Promise<Plain
   const now = clock.now();
   return snapshots.slice(0, 100).map((record) => snapshotOption(record, cluster, now));
 }
-

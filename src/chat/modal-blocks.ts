@@ -3,7 +3,15 @@ import type { InputBlock, KnownBlock, ModalView, PlainTextOption } from '@slack/
 import { plainText } from './blocks.ts';
 
 /** Slack's limits of dialogs, in characters or items. */
-const LIMITS = { title: 24, blocks: 100, label: 2000, hint: 2000, option: 75, placeholder: 150, metadata: 3000 } as const;
+const LIMITS = {
+  title: 24,
+  blocks: 100,
+  label: 2000,
+  hint: 2000,
+  option: 75,
+  placeholder: 150,
+  metadata: 3000,
+} as const;
 
 export interface ModalOptions {
   /** What the button that sends it says; undefined: it only shows something. */
@@ -43,7 +51,7 @@ function input(name: string, element: InputBlock['element'], { label, hint, opti
     type: 'input',
     block_id: name,
     label: plainText(label, LIMITS.label),
-    element: { ...element, action_id: name } as InputBlock['element'],
+    element: { ...element, action_id: name },
     ...(hint === undefined ? {} : { hint: plainText(hint, LIMITS.hint) }),
     ...(optional === true ? { optional: true } : {}),
   };
@@ -76,7 +84,10 @@ export function choiceField(
 }
 
 /** Its options are asked of the app while the person types; each choice is told at once. */
-export function searchField(name: string, field: Field & { readonly initial: PlainTextOption | undefined }): InputBlock {
+export function searchField(
+  name: string,
+  field: Field & { readonly initial: PlainTextOption | undefined },
+): InputBlock {
   const start = field.initial === undefined ? {} : { initial_option: field.initial };
   const block = input(name, { type: 'external_select', min_query_length: 0, ...start }, field);
   return { ...block, dispatch_action: true };

@@ -6,7 +6,7 @@ import { isOpen } from '../domain/restore-request.ts';
 import type { RestoreSummary } from '../domain/restore-summary.ts';
 import type { Clock } from '../ports.ts';
 import { restoreKeys } from './message-state.ts';
-import type { RestoreCall, RestoreEnd, RestoreThreadMessage } from './message-state.ts';
+import type { MessageState, RestoreCall, RestoreEnd, RestoreThreadMessage } from './message-state.ts';
 import { remember } from './remember.ts';
 import type { RememberOptions } from './remember.ts';
 
@@ -20,6 +20,8 @@ type Deliver = (key: string) => Promise<void>;
 
 /** Slack takes some 50 edits a minute, and a restore has two messages that are edited as it goes. */
 const STEPS_EVERY = 2;
+/** Restores end, and nobody says when the last of their events was. */
+const PACED_AT_MOST = 1000;
 
 /** As `announcer` says. */
 export function restoreAnnouncer(options: RestoreAnnouncerOptions): (event: RestoreEvent) => Promise<void> {
@@ -65,13 +67,9 @@ function pacer({ clock, outbox }: RestoreAnnouncerOptions, everyMs: number): Del
   const lastAsked = new Map<string, number>();
   const due = new Set<string>();
   const ask = async (key: string): Promise<void> => {
-    lastAsked.set(key, clock.now().getTime());
-    await outbox.enqueue(key);
-  };
-  const askThen = async (key: string, waitMs: number): Promise<void> => {
-    await clock.sleep(waitMs);
     due.delete(key);
-    lastAsked.delete(key);
+    if (lastAsked.size > PACED_AT_MOST) lastAsked.clear();
+    lastAsked.set(key, clock.now().getTime());
     await outbox.enqueue(key);
   };
   return async (key) => {
@@ -80,7 +78,10 @@ function pacer({ clock, outbox }: RestoreAnnouncerOptions, everyMs: number): Del
     if (due.has(key)) return;
     due.add(key);
     // What can't be asked for now is told by the next event, and the end of a restore is never paced.
-    askThen(key, waitMs).catch(() => due.delete(key));
+    clock
+      .sleep(waitMs)
+      .then(() => ask(key))
+      .catch(() => due.delete(key));
   };
 }
 
@@ -93,14 +94,13 @@ async function tellSteps(
   main: RestoreMessage | undefined,
   pace: Deliver,
 ): Promise<void> {
-  const isLast = event.type === 'restore.ended';
-  if (main?.request === undefined || (!isStep(event) && !isLast)) return;
-  const fold = (before: RestoreThreadMessage | undefined): RestoreThreadMessage | undefined => {
-    if (before === undefined) return isStep(event) ? { kind: 'restore-steps', restore: main } : undefined;
+  if (main?.request === undefined || Object.keys(main.steps).length === 0) return;
+  const fold = (before: RestoreThreadMessage | undefined): RestoreThreadMessage => {
+    if (before === undefined) return { kind: 'restore-steps', restore: main };
     const restore = foldRestore(before.restore, event);
     return restore === before.restore ? before : { ...before, restore };
   };
-  await remember(options, restoreKeys.steps(event.operation), fold, isLast ? undefined : pace);
+  await remember(options, restoreKeys.steps(event.operation), fold, isStep(event) ? pace : undefined);
 }
 
 // ── New messages: an edit would ring nobody's bell ───────────────────────────────────────────────────────────────────
@@ -140,8 +140,8 @@ async function tellEnd(options: RestoreAnnouncerOptions, main: RestoreMessage | 
   }
 }
 
-async function once<State>(options: RememberOptions, key: string, state: State): Promise<void> {
-  await remember<State>(options, key, (before) => before ?? state);
+async function once(options: RememberOptions, key: string, state: MessageState): Promise<void> {
+  await remember<MessageState>(options, key, (before) => before ?? state);
 }
 
 /** What is said once needs no scripts and marks, which are most of what there is. */

@@ -36,10 +36,11 @@ export interface ClickAnswer {
 
 // ── Commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export type RestoreWords = Extract<
-  Request,
-  { readonly action: 'restore' | 'approvals' | 'runbook' | 'audit' | 'cleanup' | 'enrol' }
->;
+export type RestoreWords =
+  | { readonly action: 'approvals' | 'enrol' }
+  | { readonly action: 'restore'; readonly cluster: string }
+  | Extract<Request, { readonly action: 'runbook' }>
+  | Extract<Request, { readonly action: 'audit' | 'cleanup' }>;
 
 /** Undefined: a dialog says it. */
 export async function obeyRestore(
@@ -167,7 +168,7 @@ async function approve(
 ): Promise<ClickAnswer | undefined> {
   const review = carried(value);
   if (value['code'] !== true) {
-    const answer = await commands.approveRestore({ ...review, user });
+    const answer = await commands.approveRestore({ request: review.request, digest: review.digest, user });
     if (answer.kind !== 'refused' || answer.problem.code !== 'review.code-needed') return said(answer, approvedText);
   }
   await screen.open(trigger, codeForm(review));
@@ -194,7 +195,11 @@ async function cleanUp(options: RestoreTalkOptions, click: Click, value: Carried
   return { view: cleanupQueuedView(), replace: true };
 }
 
-async function turnApprovals({ commands }: RestoreTalkOptions, { user }: Click, value: CarriedValue): Promise<ClickAnswer> {
+async function turnApprovals(
+  { commands }: RestoreTalkOptions,
+  { user }: Click,
+  value: CarriedValue,
+): Promise<ClickAnswer> {
   return { view: approvalsView(await commands.listApprovals(user), Number(value['page'])), replace: true };
 }
 

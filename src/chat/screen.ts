@@ -32,7 +32,9 @@ export interface ScreenApi {
   readonly files: {
     uploadV2(call: { channel_id: string; filename: string; title: string; content: string }): Promise<unknown>;
   };
-  readonly chat: { postMessage(call: { channel: string; text: string; blocks: MessageView['blocks'][number][] }): Promise<unknown> };
+  readonly chat: {
+    postMessage(call: { channel: string; text: string; blocks: MessageView['blocks'][number][] }): Promise<unknown>;
+  };
 }
 
 /** `once`: a client that makes each call once, since a trigger can't be used again. */
@@ -55,7 +57,11 @@ export function slackScreen(slack: ScreenApi, once: Pick<ScreenApi, 'views'>, lo
   };
 }
 
-async function openOnce(slack: Pick<ScreenApi, 'views'>, trigger: string, view: ModalView): ReturnType<ScreenApi['views']['open']> {
+async function openOnce(
+  slack: Pick<ScreenApi, 'views'>,
+  trigger: string,
+  view: ModalView,
+): ReturnType<ScreenApi['views']['open']> {
   return slack.views.open({ trigger_id: trigger, view });
 }
 

@@ -34,8 +34,6 @@ export interface RestoreMessage {
   readonly ended: Pick<Of<'restore.ended'>, 'at' | 'report'> | undefined;
   /** The newest clean-up. */
   readonly cleaned: Pick<Of<'restore.cleaned'>, 'at' | 'by' | 'removed' | 'failed'> | undefined;
-  /** ISO time of the newest event folded in. */
-  readonly at: string;
 }
 
 /** So many turns are kept, and so long a problem: the whole of it is in the audit. */
@@ -45,11 +43,12 @@ const LONGEST_TEXT = 600;
 /** The message after `event`; `before` itself when the event says nothing new. */
 export function foldRestore(before: RestoreMessage | undefined, event: RestoreEvent): RestoreMessage {
   const known = before ?? emptyMessage(event);
-  const after = { ...known, ...changeBy(known, event), at: newest(known.at, event.at) };
-  return before !== undefined && same(before, after) ? before : after;
+  const change = changeBy(known, event);
+  const isNews = Object.entries(change).some(([part, value]) => known[part as keyof RestoreMessage] !== value);
+  return before !== undefined && !isNews ? before : { ...known, ...change };
 }
 
-function emptyMessage({ operation, cluster, at }: RestoreEvent): RestoreMessage {
+function emptyMessage({ operation, cluster }: RestoreEvent): RestoreMessage {
   return {
     kind: 'restore',
     operation,
@@ -60,11 +59,13 @@ function emptyMessage({ operation, cluster, at }: RestoreEvent): RestoreMessage 
     waits: undefined,
     ended: undefined,
     cleaned: undefined,
-    at,
   };
 }
 
-/** Each part is the greatest of what was told of it: so the order of telling makes no difference. */
+/**
+ * Each part is the greatest of what was told of it, so the order of telling makes no difference. A part that is not news
+ * is the very same object as before.
+ */
 function changeBy(known: RestoreMessage, event: RestoreEvent): Partial<RestoreMessage> {
   switch (event.type) {
     case 'restore.changed':
@@ -104,13 +105,17 @@ function markStep(
   { steps }: RestoreMessage,
   step: string,
   change: (mark: StepMark) => StepMark,
-): Pick<RestoreMessage, 'steps'> {
+): Partial<RestoreMessage> {
   const mark = steps[step] ?? { begun: undefined, ended: undefined, bytes: undefined };
-  return { steps: { ...steps, [step]: change(mark) } };
+  const marked = change(mark);
+  const isNews = marked.begun !== mark.begun || marked.ended !== mark.ended || marked.bytes !== mark.bytes;
+  return isNews ? { steps: { ...steps, [step]: marked } } : {};
 }
 
 function withTurn(turns: RestoreMessage['turns'], turn: RestoreMessage['turns'][number]): RestoreMessage['turns'] {
-  if (turns.some((known) => same(known, turn))) return turns;
+  const [oldest] = turns;
+  if (turns.some((known) => JSON.stringify(known) === JSON.stringify(turn))) return turns;
+  if (turns.length === TURNS_KEPT && oldest !== undefined && isLater(oldest, turn)) return turns;
   return [...turns, turn].sort((a, b) => (isLater(a, b) ? 1 : -1)).slice(-TURNS_KEPT);
 }
 
@@ -125,14 +130,6 @@ function later<T extends At>(known: T | undefined, told: T): T {
 /** Two things of the same moment have an order too, the same everywhere. */
 function isLater(a: At, b: At): boolean {
   return a.at === b.at ? JSON.stringify(a) > JSON.stringify(b) : a.at > b.at;
-}
-
-function newest(a: string, b: string): string {
-  return a > b ? a : b;
-}
-
-function same(a: object, b: object): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 function short({ code, message, hint }: Problem): Problem {
@@ -181,4 +178,3 @@ export function phaseMs(message: RestoreMessage, phase: PhaseOutline): number | 
   if (begun.length === 0 || ended.length === 0) return undefined;
   return Math.max(0, Math.max(...ended) - Math.min(...begun));
 }
-

@@ -20,7 +20,15 @@ import {
   section,
 } from '../blocks.ts';
 import type { MessageView, Mrkdwn } from '../blocks.ts';
-import { approvalsLine, askedLine, BUTTONS, digestText, lossText, reasonText, standingLine } from './restore-phrases.ts';
+import {
+  approvalsLine,
+  askedLine,
+  BUTTONS,
+  digestText,
+  lossText,
+  reasonText,
+  standingLine,
+} from './restore-phrases.ts';
 import { pathsLine } from './restore-report.ts';
 
 export const APPROVALS_PAGER = 'approvals';

@@ -2,7 +2,20 @@
 import type { KnownBlock } from '@slack/types';
 import type { AuditReport } from '../../commands/restore-commands.ts';
 import type { AuditEntry, AuditFact } from '../../domain/audit.ts';
-import { code, codeBlocks, context, duration, join, lines, mention, mrk, plain, plural, section, truncate } from '../blocks.ts';
+import {
+  code,
+  codeBlocks,
+  context,
+  duration,
+  join,
+  lines,
+  mention,
+  mrk,
+  plain,
+  plural,
+  section,
+  truncate,
+} from '../blocks.ts';
 import type { Mrkdwn } from '../blocks.ts';
 import { pagesOf, problemText } from './dialogs.ts';
 import type { Book } from './dialogs.ts';
@@ -30,7 +43,11 @@ function summary({ request, entries, problems, storeAway }: AuditReport): KnownB
     ...(storeAway === undefined
       ? []
       : [section(mrk`${problemText(storeAway)}\nWhat only the store has is missing here.`)]),
-    context(entries.length === 0 ? mrk`Nothing is kept of it.` : mrk`${plural(entries.length, 'entry', 'entries')}, oldest first`),
+    context(
+      entries.length === 0
+        ? mrk`Nothing is kept of it.`
+        : mrk`${plural(entries.length, 'entry', 'entries')}, oldest first`,
+    ),
   ];
 }
 
@@ -54,7 +71,9 @@ const TOLD: Readonly<Record<string, (fact: AuditFact) => Told>> = {
     detail: excerpt(text(fact, 'script'), SCRIPT_SHOWN, 'beginning'),
   }),
   'restore.step-ended': stepEnded,
-  'restore.turned': (fact) => ({ line: mrk`↩️ turned: ${plain(text(fact, 'to'))} · ${plain(text(fact, 'reason'), 600)}` }),
+  'restore.turned': (fact) => ({
+    line: mrk`↩️ turned: ${plain(text(fact, 'to'))} · ${plain(text(fact, 'reason'), 600)}`,
+  }),
   'restore.waits': (fact) => ({ line: mrk`✋ could not begin: ${problemOf(fact)}` }),
   'restore.ended': (fact) => ({
     line: mrk`🏁 ended: ${plain(text(inner(fact, 'report'), 'outcome'))} ${plain(text(inner(fact, 'report'), 'reason'), 600)}`,

@@ -45,17 +45,15 @@ export function clustersView(report: ClustersReport, page: number, command: stri
 }
 
 /** App Home: the worst clusters first, as many as fit. */
-export function homeView(
-  report: ClustersReport,
-  command: string,
-  waiting: readonly WaitingRequest[] = [],
-): HomeView {
+export function homeView(report: ClustersReport, command: string, waiting: readonly WaitingRequest[] = []): HomeView {
   const shown = report.rows.slice(0, ROWS_ON_HOME);
   const left = report.rows.length - shown.length;
   return {
     type: 'home',
     blocks: [
-      ...(waiting.length === 0 ? [] : [section(mrk`${approvalsTitle(waiting)} See them: ${code(`${command} approvals`)}`)]),
+      ...(waiting.length === 0
+        ? []
+        : [section(mrk`${approvalsTitle(waiting)} See them: ${code(`${command} approvals`)}`)]),
       header('etcd backups'),
       section(summary(report.rows)),
       ...lines(shown.map(row)),

@@ -33,9 +33,24 @@ function summary(plan: Plan): KnownBlock[] {
 }
 
 function memberLine({ name, node, peerUrls, predictedId, oldData }: PlannedMember): Mrkdwn {
-  const id = predictedId === undefined ? mrk`an id that etcd chooses` : mrk`id ${code(BigInt(predictedId).toString(16))}`;
-  const old = oldData.length === 0 ? undefined : mrk`old data in ${join(oldData.map((path) => code(path, 200)), ', ')}`;
-  return join([mrk`• ${code(name)} on ${code(node)}`, join(peerUrls.map((url) => code(url)), ', '), id, old]);
+  const id =
+    predictedId === undefined ? mrk`an id that etcd chooses` : mrk`id ${code(BigInt(predictedId).toString(16))}`;
+  const old =
+    oldData.length === 0
+      ? undefined
+      : mrk`old data in ${join(
+          oldData.map((path) => code(path, 200)),
+          ', ',
+        )}`;
+  return join([
+    mrk`• ${code(name)} on ${code(node)}`,
+    join(
+      peerUrls.map((url) => code(url)),
+      ', ',
+    ),
+    id,
+    old,
+  ]);
 }
 
 function nodesOf(steps: readonly Step[]): Mrkdwn {

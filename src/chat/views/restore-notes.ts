@@ -46,21 +46,16 @@ export function restoreEndView(state: RestoreMessage): MessageView {
 }
 
 function endText(state: RestoreMessage, request: RestoreSummary): Mrkdwn | undefined {
-  switch (request.state) {
-    case 'succeeded':
-      return restoredText(state);
-    case 'rolled-back':
-      return join([TAKEN_BACK[state.ended?.report.outcome === 'undone' ? 'undone' : 'rolled-back'], whyText(state)], '\n');
-    case 'failed':
-      return join([mrk`*It is not known whether the cluster serves.* Its message says what to do now.`, whyText(state)], '\n');
-    default:
-      return reasonOfEnd(request);
-  }
+  if (request.state === 'succeeded') return restoredText(state);
+  if (request.state !== 'rolled-back' && request.state !== 'failed') return reasonOfEnd(request);
+  const undone = state.ended?.report.outcome === 'undone';
+  return join([WHAT_NOW[undone ? 'undone' : request.state], whyText(state)], '\n');
 }
 
-const TAKEN_BACK = {
+const WHAT_NOW = {
   undone: mrk`Nothing was changed; the cluster serves what it had.`,
   'rolled-back': mrk`The old data serve again.`,
+  failed: mrk`*It is not known whether the cluster serves.* Its message says what to do now.`,
 } as const;
 
 function where({ origin }: RestoreSummary): Mrkdwn {

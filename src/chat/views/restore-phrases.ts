@@ -100,7 +100,7 @@ export function lossText(request: Request): Mrkdwn {
   const gap = liveRevision === undefined ? undefined : BigInt(liveRevision) - BigInt(request.plan.snapshot.revision);
   if (gap === undefined) return mrk`${since}. How much that is can't be told: no member of the cluster answers.`;
   if (gap <= 0n) return mrk`${since}. By its revision, nothing was written since.`;
-  return mrk`${since}: about ${count(gap)} ${gap === 1n ? mrk`revision` : mrk`revisions`}, will be gone.`;
+  return mrk`${since}. That is about ${count(gap)} ${gap === 1n ? mrk`revision` : mrk`revisions`}.`;
 }
 
 const MODES: Readonly<Record<RestoreMode, Mrkdwn>> = {

@@ -14,15 +14,7 @@ const WORDS: Readonly<Record<StepStanding, { readonly sign: Mrkdwn; readonly wor
   undone: { sign: mrk`↩️`, word: mrk`undone` },
   'not-undone': { sign: mrk`❌`, word: mrk`could not be undone` },
 };
-const IN_ORDER: readonly StepStanding[] = [
-  'failed',
-  'not-undone',
-  'running',
-  'undoing',
-  'done',
-  'undone',
-  'waiting',
-];
+const IN_ORDER: readonly StepStanding[] = ['failed', 'not-undone', 'running', 'undoing', 'done', 'undone', 'waiting'];
 const LINE_MAX = 420;
 /** More lines than a message holds: then phases that are over have one line each. */
 const MOST_STEP_LINES = 90;
@@ -33,10 +25,25 @@ function phasesOf({ request }: RestoreMessage): readonly PhaseOutline[] {
 
 /** `⏳ 2. Fetch the snapshot · running: cp2 (48 %) · done: cp1`. */
 export function phaseLines(state: RestoreMessage): Mrkdwn[] {
-  return phasesOf(state).flatMap((phase, i) => [
-    phaseLine(state, phase, i + 1),
+  return phasesOf(state).flatMap((phase, i) => linesOf(state, phase, i + 1));
+}
+
+/** The same once it is over: what was never begun is told in one line. */
+export function finalPhaseLines(state: RestoreMessage): Mrkdwn[] {
+  const phases = phasesOf(state);
+  const isBegun = (phase: PhaseOutline): boolean => phaseStanding(state, phase) !== 'waiting';
+  const left = phases.filter((phase) => !isBegun(phase)).length;
+  return [
+    ...phases.flatMap((phase, i) => (isBegun(phase) ? linesOf(state, phase, i + 1) : [])),
+    ...(left === 0 ? [] : [mrk`▫️ ${plural(left, 'phase was', 'phases were')} not begun`]),
+  ];
+}
+
+function linesOf(state: RestoreMessage, phase: PhaseOutline, number: number): Mrkdwn[] {
+  return [
+    phaseLine(state, phase, number),
     ...phase.steps.flatMap(({ id, node }) => troubleLine(node, state.steps[id])),
-  ]);
+  ];
 }
 
 function phaseLine(state: RestoreMessage, phase: PhaseOutline, number: number): Mrkdwn {

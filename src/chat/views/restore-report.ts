@@ -4,7 +4,7 @@ import type { RestoreMessage } from '../../domain/restore-message.ts';
 import type { RestoreReport } from '../../domain/restore-report.ts';
 import { code, date, duration, fit, join, lines, mention, mrk, plain, plural } from '../blocks.ts';
 import type { Mrkdwn } from '../blocks.ts';
-import { phaseLines, turnLines } from './restore-progress.ts';
+import { finalPhaseLines, turnLines } from './restore-progress.ts';
 import { paragraphs, reasonOfEnd } from './restore-phrases.ts';
 
 const LINES_SHOWN = 20;
@@ -32,7 +32,7 @@ export function takenBackBlocks(state: RestoreMessage): KnownBlock[] {
     ...paragraphs([words, whyText(state), timesText(report)]),
     ...lines(listed(mrk`*What was seen to hold:*`, mrk`•`, report?.verified ?? [])),
     ...lines(listed(undefined, mrk`⚠️`, report?.warnings ?? [])),
-    ...lines(phaseLines(state)),
+    ...lines(finalPhaseLines(state)),
     ...lines(turnLines(state)),
   ];
 }
@@ -51,11 +51,10 @@ export function failedBlocks(state: RestoreMessage, command: string): KnownBlock
   ];
   return [
     ...paragraphs([
-      mrk`*It is not known whether the cluster serves, with old data or with new.*`,
+      join([mrk`*It is not known whether the cluster serves, with old data or with new.*`, ...next], '\n'),
       whyText(state),
-      join(next, '\n'),
     ]),
-    ...lines(phaseLines(state)),
+    ...lines(finalPhaseLines(state)),
     ...lines(turnLines(state)),
     ...lines(old),
     ...paragraphs([timesText(report)]),
@@ -116,7 +115,13 @@ function oldDataPaths(report: RestoreReport | undefined): Mrkdwn[] {
 }
 
 export function pathsLine({ node, paths }: { readonly node: string; readonly paths: readonly string[] }): Mrkdwn {
-  return fit(mrk`• ${plain(node, 60)}: ${join(paths.slice(0, 8).map((path) => code(path, 200)), ', ')}`, 900);
+  return fit(
+    mrk`• ${plain(node, 60)}: ${join(
+      paths.slice(0, 8).map((path) => code(path, 200)),
+      ', ',
+    )}`,
+    900,
+  );
 }
 
 /** Until they are removed they take room; afterwards it says by whom. */

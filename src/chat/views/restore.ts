@@ -84,8 +84,7 @@ const VIEWS: Readonly<Record<RequestState, (scene: Scene) => MessageView>> = {
     endView(scene, `❌ Restore of ${scene.request.cluster} failed`, failedBlocks(scene.state, scene.command)),
   denied: (scene) => stoppedView(scene, mrk`Ask again when whoever denied it agrees.`),
   withdrawn: (scene) => stoppedView(scene, mrk`Ask again if it is still wanted.`),
-  expired: (scene) =>
-    stoppedView(scene, mrk`Nothing was restored. Ask again if it is still wanted: ${again(scene)}`),
+  expired: (scene) => stoppedView(scene, mrk`Nothing was restored. Ask again if it is still wanted: ${again(scene)}`),
   void: voidView,
 };
 
@@ -158,7 +157,8 @@ function phaseLine({ title, order, steps }: PhaseOutline, number: number, everyw
   const nodes = new Set(steps.map(({ node }) => node));
   const names = [...nodes].map((node) => plain(node, 60));
   const all = nodes.size === everywhere.size && nodes.size > 1;
-  const where = all && order === 'together' ? mrk`all ${nodes.size} nodes` : join(names, order === 'in-turn' ? ' → ' : ', ');
+  const where =
+    all && order === 'together' ? mrk`all ${nodes.size} nodes` : join(names, order === 'in-turn' ? ' → ' : ', ');
   return fit(mrk`${number}. ${plain(title, 80)} · ${where}`, 400);
 }
 
@@ -171,12 +171,7 @@ function approvedView({ state, request }: Scene): MessageView {
   return message(join([line, waits], '\n'), [
     ...paragraphs([line, waits, reasonText(request), lossText(request), whatText(request)]),
     context(join([footLine(request), deadlineText(request)])),
-    actions([
-      BUTTONS['take-back'](request),
-      BUTTONS.deny(request),
-      BUTTONS.withdraw(request),
-      BUTTONS.plan(request),
-    ]),
+    actions([BUTTONS['take-back'](request), BUTTONS.deny(request), BUTTONS.withdraw(request), BUTTONS.plan(request)]),
   ]);
 }
 
@@ -185,7 +180,9 @@ function approvedView({ state, request }: Scene): MessageView {
 function runningView({ state, request }: Scene): MessageView {
   const { waiting, cancel, decision } = request;
   const asked =
-    cancel === undefined ? undefined : mrk`✋ ${mention(cancel.by)} asked to stop it ${date(cancel.at)}; it stops as soon as that is safe.`;
+    cancel === undefined
+      ? undefined
+      : mrk`✋ ${mention(cancel.by)} asked to stop it ${date(cancel.at)}; it stops as soon as that is safe.`;
   const decided =
     decision === undefined
       ? undefined
@@ -253,12 +250,14 @@ function stoppedView({ request }: Scene, next: Mrkdwn): MessageView {
 function voidView(scene: Scene): MessageView {
   const { request } = scene;
   const changes = request.ended?.difference ?? [];
-  const shown = changes.slice(0, CHANGES_SHOWN).map(({ path, approved, found }) =>
-    fit(
-      mrk`• ${code(path, 120)}: ${code(approved ?? 'nothing', 160)} was approved, ${code(found ?? 'nothing', 160)} was found`,
-      LINE_OF_CHANGE,
-    ),
-  );
+  const shown = changes
+    .slice(0, CHANGES_SHOWN)
+    .map(({ path, approved, found }) =>
+      fit(
+        mrk`• ${code(path, 120)}: ${code(approved ?? 'nothing', 160)} was approved, ${code(found ?? 'nothing', 160)} was found`,
+        LINE_OF_CHANGE,
+      ),
+    );
   const left = changes.length - shown.length;
   const next = mrk`Its approvals do not count for another plan. Look at what changed, then ask again: ${again(scene)}`;
   const text = join([standingLine(request), next], '\n');
