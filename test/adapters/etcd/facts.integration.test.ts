@@ -7,6 +7,9 @@ import { etcdClient } from '../../../src/adapters/etcd/client.ts';
 import { detachedSteps } from '../../../src/adapters/ssh/detached.ts';
 import type { ClusterSpec } from '../../../src/domain/cluster.ts';
 import type { NodeFacts } from '../../../src/domain/restore/facts.ts';
+import { makeRestorePlan } from '../../../src/domain/restore-plan.ts';
+import { restoreInput } from '../../domain/restore-facts.ts';
+import { snapshotRecord } from '../../fakes/snapshot-record.ts';
 import { enteringShell } from '../../support/node-connection.ts';
 import { clusterSpec, nodeSpec } from '../../support/specs.ts';
 
@@ -54,6 +57,7 @@ const expected: Readonly<Record<string, object>> = {
     apiServer: { supervisor: manifest('kube-apiserver'), port: 6443 },
     scheduler: manifest('kube-scheduler'),
     controllerManager: manifest('kube-controller-manager'),
+    runtime: { cli: 'crictl', path: '/usr/local/bin/crictl' },
     dataDir: { path: '/var/lib/etcd', uid: 0, isMountPoint: false, mountsInside: [] },
     walDir: undefined,
   },
@@ -112,10 +116,20 @@ describe.each(Object.keys(expected))('layout %s', (name) => {
     );
   });
 
+  test('has a plan, and looked at again the same one', async () => {
+    const plans = [await factsOf(cluster), await factsOf(cluster)].map((facts) => {
+      const snapshot = snapshotRecord({ cluster: 'prod', clusterId: '77', etcdVersion: facts.etcdVersion });
+      return makeRestorePlan(restoreInput({ nodes: [facts], snapshot }));
+    });
+    expect(plans[1]).toEqual(plans[0]);
+    expect(plans[0]?.members[0]?.oldData[0]).toContain(cluster.dataDir);
+  });
+
   test('is told the same while all of it is stopped, but for the process', async () => {
     const running = await factsOf(cluster);
     const units = ['kubelet', 'etcd', 'kube-apiserver'].map((each) => `systemctl stop ${each} 2>/dev/null`).join('; ');
-    const programs = 'pkill -x etcd; pkill -f "[/]kube-apiserver"; while pgrep -x etcd; do sleep 0.1; done';
+    const programs =
+      'for pid in $(pgrep -x etcd; pgrep -f "[/]kube-apiserver"); do kill $pid; done; while pgrep -x etcd; do sleep 0.1; done';
     await printed(node, `${units}; ${programs}; :`);
     try {
       const stopped = await factsOf(cluster);
@@ -153,7 +167,10 @@ unshare -m --propagation private sh -ec '
   exec chroot $0 /opt/bin/etcd "$@"
 ' $root "$@"`;
 
-  test('has its directory told as the node sees it, its tools from the container, and the link resolved', async () => {
+  test.each([
+    ['by its manifest', [{ name: 'data', hostPath: { path: '/srv/link/etcd' } }]],
+    ['by what is mounted, where the manifest does not say it', []],
+  ])('has its directory told as the node sees it, %s, and its tools', async (_, volumes) => {
     const cluster = nodes.cluster('kubeadm');
     const node = cluster.node('cp1');
     const path = '/etc/kubernetes/manifests/etcd.yaml';
@@ -165,9 +182,11 @@ unshare -m --propagation private sh -ec '
       command: ['sh', '-c', RUN, 'sh', ...flags],
       volumeMounts: [{ name: 'data', mountPath: '/var/lib/etcd' }],
     };
-    const volumes = [{ name: 'data', hostPath: { path: '/srv/link/etcd' } }];
     const pod = { metadata: { name: 'etcd' }, spec: { containers: [container], volumes } };
-    await printed(node, `mkdir -p /srv/real/etcd && ln -s real /srv/link && chown 7:8 /srv/real/etcd`);
+    await printed(
+      node,
+      `rm -rf /srv/real/etcd && mkdir -p /srv/real/etcd && ln -sfn real /srv/link && chown 7:8 /srv/real/etcd`,
+    );
     await node.write('/etc/kubernetes/manifests/.other.yaml', JSON.stringify(pod), 0o600);
     await printed(
       node,

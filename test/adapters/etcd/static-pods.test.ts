@@ -1,5 +1,9 @@
-import { describe, expect, test } from 'vitest';
-import { pathOnNode, podsOf } from '../../../src/adapters/etcd/static-pods.ts';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { pathOnNode, podsOf, SHOW_MANIFESTS } from '../../../src/adapters/etcd/static-pods.ts';
 
 /** As kubeadm writes it. */
 const KUBEADM = `apiVersion: v1
@@ -107,5 +111,51 @@ describe("a pod's path on the node", () => {
   test('is none where nothing of the node is mounted', () => {
     expect(pathOnNode(etcd, '/var/lib/etcd2')).toBeUndefined();
     expect(pathOnNode(etcd, '/tmp')).toBeUndefined();
+  });
+});
+
+describe('the folder of static pods', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'keyturn-pods-'));
+  const config = join(folder, 'config.yaml');
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  /** With a kubelet that has these words, or a unit of which systemctl says this. */
+  const find = ({ words, unit = '', file = '' }: { words?: string[]; unit?: string; file?: string }): string => {
+    writeFileSync(config, file);
+    writeFileSync(join(folder, 'words'), (words ?? []).join('\n'));
+    writeFileSync(join(folder, 'unit'), unit);
+    const doubles = [
+      'pids_of() { :; }',
+      `systemctl() { case "$*" in *Files) ;; *) cat ${folder}/unit ;; esac; }`,
+      ...(words === undefined ? [] : [`kubelet_words() { cat ${folder}/words; }`]),
+    ];
+    const script = [SHOW_MANIFESTS, ...doubles, 'find_folder', 'printf %s "$folder"'].join('\n');
+    return execFileSync('sh', ['-c', script], { encoding: 'utf8' });
+  };
+  const byConfig = ['/usr/bin/kubelet', `--config=${config}`];
+
+  test.each([
+    ['by a flag', { words: ['kubelet', '--pod-manifest-path=/a/b'] }, '/a/b'],
+    ['by a flag and the word behind it', { words: ['kubelet', '--v', '2', '--pod-manifest-path', '/a/b/'] }, '/a/b'],
+    ['by its configuration', { words: byConfig, file: 'kind: K\nstaticPodPath: /c/d\nx: 1\n' }, '/c/d'],
+    ['in quotes, with a remark', { words: byConfig, file: 'staticPodPath: "/c/d" # there\n' }, '/c/d'],
+    ['as JSON', { words: byConfig, file: '{\n  "staticPodPath": "/c/d",\n  "x": 1\n}\n' }, '/c/d'],
+    ['from where its configuration lies', { words: byConfig, file: 'staticPodPath: d\n' }, `${folder}/d`],
+    [
+      'by a flag before its configuration',
+      { words: [...byConfig, '--pod-manifest-path=/a'], file: 'staticPodPath: /c\n' },
+      '/a',
+    ],
+    [
+      'by the unit of one that is stopped',
+      {
+        unit: `ExecStart={ path=/k ; argv[]=/k $ARGS ; pid=0 }\nEnvironment="ARGS=--config=${config} --v=2" A=b\n`,
+        file: 'staticPodPath: /c/d\n',
+      },
+      '/c/d',
+    ],
+    ["kubeadm's by default", { words: ['kubelet', `--config=${folder}/none`] }, '/etc/kubernetes/manifests'],
+  ])('is told %s', (_, given, expected) => {
+    expect(find(given)).toBe(expected);
   });
 });

@@ -1,6 +1,5 @@
 import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { apiServers } from '../../../src/adapters/kubernetes/api-servers.ts';
 import { KeyturnError } from '../../../src/domain/error.ts';
@@ -22,7 +21,9 @@ async function server(answering: Answering): Promise<{ readonly port: number; re
   const asked: string[] = [];
   const tls = { cert: serverCert, key: serverKey, ca, requestCert: true, rejectUnauthorized: false };
   const listening = https.createServer(tls, (request, response) => {
-    const isAdmin = (request.socket as TLSSocket).authorized || request.headers.authorization === 'Bearer t0ken';
+    const isAdmin =
+      ('authorized' in request.socket && request.socket.authorized === true) ||
+      request.headers.authorization === 'Bearer t0ken';
     const [who, path] = [isAdmin ? 'admin' : 'nobody', request.url ?? ''] as const;
     asked.push(`${who} ${path}`);
     const reply = answering(path, who);
