@@ -58,6 +58,12 @@ module.exports = {
       to: { path: 'node_modules/@aws-sdk/' },
     },
     {
+      name: 'one-home-for-kubernetes',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/adapters/kubernetes/' },
+      to: { path: 'node_modules/@kubernetes/' },
+    },
+    {
       name: 'one-home-for-slack',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/chat/' },

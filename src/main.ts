@@ -16,6 +16,7 @@ import { redisOutbox } from './adapters/redis/outbox.ts';
 import { redisJobQueue } from './adapters/redis/queue.ts';
 import { redisSentMessages } from './adapters/redis/sent-messages.ts';
 import { redisTickMemory } from './adapters/redis/tick-memory.ts';
+import { detachedSteps } from './adapters/ssh/detached.ts';
 import { sshShell } from './adapters/ssh/shell.ts';
 import { folderStore } from './adapters/stores/folder.ts';
 import { s3Store } from './adapters/stores/s3.ts';
@@ -72,7 +73,7 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     sentMessages,
     ticks: redisTickMemory(connections),
     shell,
-    etcd: etcdClient(shell),
+    etcd: etcdClient(shell, { steps: detachedSteps() }),
     storeList: stores,
     stores: new Map(stores.map((store) => [store.name, store])),
     catalogue: catalogue(stores, (cluster) => storesOf.get(cluster) ?? []),

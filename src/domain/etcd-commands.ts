@@ -79,9 +79,10 @@ function fromConfigFile(file: Readonly<Record<string, unknown>>): ReadonlyMap<st
   );
 }
 
-/** A file of `KEY=value` lines as systemd's EnvironmentFile reads it, as `KEY=value` entries. */
+/** A file of `KEY=value` lines as systemd's EnvironmentFile reads it, as `KEY=value` entries. A `\` at its end continues a line. */
 export function parseEnvironmentFile(text: string): readonly string[] {
-  return text.split('\n').flatMap((line) => {
+  const lines = text.replace(/\\\r?\n/g, '').split('\n');
+  return lines.flatMap((line) => {
     const match = /^\s*([A-Za-z_][A-Za-z0-9_]*)=(.*?)\s*$/.exec(line);
     if (match?.[1] === undefined || match[2] === undefined) return [];
     return [`${match[1]}=${match[2].replace(/^(["'])(.*)\1$/, '$2')}`];
@@ -91,9 +92,13 @@ export function parseEnvironmentFile(text: string): readonly string[] {
 /** What keeps a process running, by its /proc/<pid>/cgroup. `manifest`: the static pod's, where it is one. */
 export function supervisorOf(cgroup: string, manifest: string): Supervisor {
   if (/kubepods|\/(kubelet|crio|cri-containerd|docker)[-./]/.test(cgroup)) return { kind: 'static-pod', manifest };
-  const unit = /\/([^/\n]+\.service)(?:\/|$)/m.exec(cgroup)?.[1];
-  if (unit === undefined) return { kind: 'unknown' };
-  return { kind: 'systemd', unit };
+  const unit = unitOf(cgroup);
+  return unit === undefined ? { kind: 'unknown' } : { kind: 'systemd', unit };
+}
+
+/** The systemd service that a process runs in, by its /proc/<pid>/cgroup. */
+export function unitOf(cgroup: string): string | undefined {
+  return /\/([^/\n]+\.service)(?:\/|$)/m.exec(cgroup)?.[1];
 }
 
 /** Puts together what is known of etcd on one node. Without a CA file the server's own certificate is what is trusted. */
@@ -182,6 +187,11 @@ export const ETCDCTL = {
 /** No `--command-timeout`: it would end the save of a large DB. */
 export function snapshotSave(path: string): readonly string[] {
   return ['snapshot', 'save', path];
+}
+
+/** etcdctl's own time limit of 5 s is too short for more than 1 GiB. */
+export function endpointHash(revision: bigint, seconds: number): readonly string[] {
+  return ['endpoint', 'hashkv', `--rev=${revision}`, `--command-timeout=${seconds}s`, '--write-out=json'];
 }
 
 export function etcdctl({ endpoint, tls }: EtcdctlAccess, command: readonly string[]): readonly string[] {
@@ -367,6 +377,12 @@ export function parseMemberList(json: Json): readonly MemberAnswer[] {
 /** `get … --limit=1`: how many keys there are, and the store's revision. */
 export function parseCount(json: Json): { readonly keys: bigint; readonly revision: bigint } {
   return { keys: int(json, 'count'), revision: int(field(json, 'header'), 'revision') };
+}
+
+/** `endpoint hashkv`; undefined when the endpoint did not answer. */
+export function parseEndpointHash(json: Json): number | undefined {
+  const answer = field(at(json, 0), 'HashKV');
+  return answer === null ? undefined : Number(int(answer, 'hash'));
 }
 
 function field(json: Json, name: string): Json {

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { cronCalendar } from '../../src/adapters/cron.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 import { etcdClient } from '../../src/adapters/etcd/client.ts';
+import { detachedSteps } from '../../src/adapters/ssh/detached.ts';
 import { sshShell } from '../../src/adapters/ssh/shell.ts';
 import { s3Store, type S3StoreOptions } from '../../src/adapters/stores/s3.ts';
 import type { ClusterSpec } from '../../src/domain/cluster.ts';
@@ -55,7 +56,7 @@ async function backup({ cluster, store, id }: BackupTask): Promise<BackupReport>
     {
       clusters: new Map([[cluster.name, cluster]]),
       stores: new Map([[target.name, target]]),
-      etcd: etcdClient(sshShell({ bastions: [] })),
+      etcd: etcdClient(sshShell({ bastions: [] }), { steps: detachedSteps() }),
       lease: fakeClusterLease(),
       queue: fakeJobQueue(systemClock),
       catalogue: { list: async () => ({ snapshots: [], problems: [] }) },

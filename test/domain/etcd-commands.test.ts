@@ -10,7 +10,9 @@ import {
   initialCluster,
   isEtcdServer,
   localEndpoint,
+  endpointHash,
   parseCount,
+  parseEndpointHash,
   parseEndpointStatus,
   parseEnvironmentFile,
   parseMemberList,
@@ -198,6 +200,15 @@ describe('etcdctl', () => {
       keys: 5n,
       revision: 9n,
     });
+  });
+
+  test('a hash is a uint32, and missing where the endpoint did not answer', () => {
+    expect(parseEndpointHash([{ Endpoint: 'x', HashKV: { header: {}, hash: 4084519789n } }])).toBe(4084519789);
+    expect(parseEndpointHash([{ Endpoint: 'x', HashKV: { header: {} } }])).toBe(0);
+    expect(parseEndpointHash([])).toBeUndefined();
+    expect(endpointHash(12n, 90)).toEqual(
+      expect.arrayContaining(['endpoint', 'hashkv', '--rev=12', '--command-timeout=90s']),
+    );
   });
 });
 

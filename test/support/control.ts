@@ -13,7 +13,7 @@ export type NodeControl = Remote<
   LocalNode,
   'exec' | 'stop' | 'start' | 'kill' | 'linkDown' | 'linkUp' | 'iptables' | 'smallDisk' | 'write'
 >;
-export type ClusterControl = Remote<LocalCluster, 'etcdctl' | 'waitHealthy' | 'reissue'>;
+export type ClusterControl = Remote<LocalCluster, 'etcdctl' | 'waitHealthy' | 'reissue' | 'api' | 'waitServing'>;
 export type ServiceControl = Remote<LocalRedis & LocalS3, 'stop' | 'kill9' | 'restart' | 'pause' | 'resume'>;
 
 export interface Control {

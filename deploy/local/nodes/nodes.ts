@@ -1,45 +1,30 @@
 /** Owns the local control-plane nodes as others use them: clusters of real machines, started with one call and gone with another. */
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkHost, cloneDir, defaultCacheDir } from '../parts/host.ts';
 import { LocalPartsError, lastLines } from '../parts/problem.ts';
 import { loaderOf, programOf, type Loader } from '../parts/programs.ts';
 import { ensureRootfs } from '../parts/rootfs.ts';
 import { sshUser } from '../parts/sudoers.ts';
-import { etcdFiles, etcdPrograms, type EtcdVersion } from './etcd-unit.ts';
-import { claimInstance, type Instance, type Machine } from './instance.ts';
+import { apiCaPath } from './control-plane.ts';
+import { etcdPrograms, type EtcdVersion } from './etcd-files.ts';
+import { claimInstance, type Instance } from './instance.ts';
+import { caPath, pairPaths, type Layout } from './layouts.ts';
+import { LocalMachine, type ExecOptions, type ExecOutput } from './machine.ts';
+import { fingerprint, makeSshKey, publicKeyOf, type MachineSpec } from './prepare-machine.ts';
+import type { PairName } from './pki.ts';
 import {
-  LocalMachine,
-  fingerprint,
-  makeSshKey,
-  prepareMachine,
-  publicKeyOf,
-  type ExecOptions,
-  type ExecOutput,
-  type MachineSpec,
-} from './machine.ts';
-import { makePki, pairNames, type PairName, type Pki } from './pki.ts';
+  allMachines,
+  certificateFiles,
+  planMachines,
+  prepareCluster,
+  type ClusterOptions,
+  type ClusterPlan,
+  type PreparedCluster,
+} from './prepare-cluster.ts';
 
-export interface ClusterOptions {
-  readonly name: string;
-  readonly etcdVersion: EtcdVersion;
-  /** Names of its nodes, e.g. cp1, cp2, cp3; other clusters may use the same. */
-  readonly nodes: readonly string[];
-  /** How etcd is kept running; static pods come with restores. */
-  readonly layout?: 'systemd';
-  /** Where etcd has its settings from; default `flags`. */
-  readonly settings?: 'flags' | 'environment';
-  /** Default /etc/kubernetes/pki/etcd. */
-  readonly tlsDir?: string;
-  /** Default /var/lib/etcd. */
-  readonly dataDir?: string;
-  /** Bytes; etcd's default of 2 GiB when left out. */
-  readonly quotaBytes?: number;
-  /** How long certificates hold from now; default a year. */
-  readonly certificateLifetimeMs?: number;
-  /** One more machine with sshd only, as jump host. */
-  readonly bastion?: boolean;
-}
+export type { ClusterOptions } from './prepare-cluster.ts';
 
 export interface NodesOptions {
   readonly clusters: readonly ClusterOptions[];
@@ -85,16 +70,29 @@ export interface LocalCluster {
   readonly etcdVersion: EtcdVersion;
   readonly nodes: readonly LocalNode[];
   readonly bastion: LocalNode | undefined;
+  readonly layout: Layout;
   readonly tlsDir: string;
   readonly dataDir: string;
   /** Throws when there is none of that name. */
   node(name: string): LocalNode;
   /** Runs etcdctl with certificates against all members, on the first running node or on `node`. Throws when it fails. */
   etcdctl(args: readonly string[], options?: ExecOptions & { readonly node?: string }): Promise<string>;
+  /** The argv of etcdctl on one of its nodes, with certificates, against all members of running nodes. */
+  etcdctlArgv(): readonly string[];
   /** Resolves when every member of a running node is healthy; throws after `timeoutMs` (default 30,000). */
   waitHealthy(timeoutMs?: number): Promise<void>;
+  /** Asks the kube-apiserver on a node (the first by default), without a certificate, e.g. `/readyz`. */
+  api(path: string, options?: { readonly node?: string }): Promise<ApiAnswer>;
+  /** Resolves when the kube-apiserver of every running node says `/readyz`, at once where the layout has none. */
+  waitServing(timeoutMs?: number): Promise<void>;
   /** Puts new certificates on every node, e.g. expired ones. etcd takes them up with the next connection. */
   reissue(pairs: readonly PairName[], notAfter: Date): Promise<void>;
+}
+
+export interface ApiAnswer {
+  /** 0: no answer. */
+  readonly status: number;
+  readonly body: string;
 }
 
 export interface LocalNodes {
@@ -125,7 +123,8 @@ export interface LocalNodes {
 }
 
 const hubAddress = '10.77.0.1';
-const year = 365 * 24 * 3_600_000;
+const UP_WITHIN_MS = 30_000;
+const askApi = readFile(join(cloneDir, 'deploy/local/nodes/stand-ins/ask-api.py'), 'utf8');
 
 /**
  * Starts clusters of real machines: systemd, sshd, etcd with TLS, each machine with a network and a disk of its own.
@@ -153,104 +152,12 @@ export async function startNodes(options: NodesOptions): Promise<LocalNodes> {
     await Promise.all(machines.map((machine) => machine.start()));
     progress('nodes: waiting for etcd');
     await Promise.all(clusters.map((cluster) => cluster.waitHealthy()));
+    await Promise.all(clusters.map((cluster) => cluster.waitServing()));
     return localNodes(clusters, { instance, loader, keyFile });
   } catch (error) {
     await claimed.stop();
     throw error;
   }
-}
-
-interface ClusterPlan {
-  readonly options: ClusterOptions;
-  readonly tlsDir: string;
-  readonly dataDir: string;
-  readonly nodes: readonly (Machine & { readonly name: string })[];
-  readonly bastion: (Machine & { readonly name: string }) | undefined;
-}
-
-/** Addresses are given in order, over all clusters, from .11 on. */
-function planMachines(clusters: readonly ClusterOptions[]): ClusterPlan[] {
-  let count = 0;
-  const next = (name: string): Machine & { readonly name: string } => {
-    count += 1;
-    return { id: `m${count}`, address: `10.77.0.${10 + count}`, name };
-  };
-  return clusters.map((options) => ({
-    options,
-    tlsDir: options.tlsDir ?? '/etc/kubernetes/pki/etcd',
-    dataDir: options.dataDir ?? '/var/lib/etcd',
-    nodes: options.nodes.map(next),
-    bastion: options.bastion === true ? next(`${options.name}-bastion`) : undefined,
-  }));
-}
-
-function allMachines(plan: ClusterPlan): (Machine & { readonly name: string })[] {
-  return plan.bastion === undefined ? [...plan.nodes] : [...plan.nodes, plan.bastion];
-}
-
-interface PreparedCluster {
-  readonly plan: ClusterPlan;
-  readonly pki: Pki;
-  readonly machines: readonly { readonly spec: MachineSpec; readonly hostPublicKey: string }[];
-}
-
-async function prepareCluster(
-  plan: ClusterPlan,
-  dir: string,
-  loader: Loader,
-  authorizedKey: string,
-): Promise<PreparedCluster> {
-  const pki = await makePki(join(dir, 'pki', plan.options.name), loader, plan.options.name);
-  const notAfter = new Date(Date.now() + (plan.options.certificateLifetimeMs ?? year));
-  const machines = await Promise.all(
-    allMachines(plan).map(async (machine) => {
-      const runsEtcd = machine !== plan.bastion;
-      const spec: MachineSpec = {
-        ...machine,
-        hostname: machine.name,
-        hosts: allMachines(plan),
-        units: runsEtcd ? ['etcd.service'] : [],
-        files: runsEtcd
-          ? { ...settingsFiles(plan, machine), ...(await certificateFiles(plan, pki, machine, pairNames, notAfter)) }
-          : {},
-      };
-      return { spec, hostPublicKey: await prepareMachine(dir, spec, { loader, authorizedKey }) };
-    }),
-  );
-  return { plan, pki, machines };
-}
-
-type Files = Record<string, { readonly text: string; readonly mode: number }>;
-type NamedMachine = Machine & { readonly name: string };
-
-function settingsFiles({ options, nodes, tlsDir, dataDir }: ClusterPlan, node: NamedMachine): Files {
-  const files = etcdFiles({
-    version: options.etcdVersion,
-    style: options.settings ?? 'flags',
-    clusterName: options.name,
-    node,
-    peers: nodes,
-    tlsDir,
-    dataDir,
-    quotaBytes: options.quotaBytes,
-  });
-  return Object.fromEntries(Object.entries(files).map(([path, text]) => [path, { text, mode: 0o644 }]));
-}
-
-async function certificateFiles(
-  plan: ClusterPlan,
-  pki: Pki,
-  node: NamedMachine,
-  pairs: readonly PairName[],
-  notAfter: Date,
-): Promise<Files> {
-  const files: Files = { [`${plan.tlsDir}/ca.crt`]: { text: pki.ca, mode: 0o644 } };
-  for (const pair of pairs) {
-    const { certificate, key } = await pki.issue(pair, node, notAfter);
-    files[`${plan.tlsDir}/${pair}.crt`] = { text: certificate, mode: 0o644 };
-    files[`${plan.tlsDir}/${pair}.key`] = { text: key, mode: 0o600 };
-  }
-  return files;
 }
 
 function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, loader: Loader): LocalCluster {
@@ -260,28 +167,50 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
   const nodes = all.slice(0, plan.nodes.length);
   const { name, etcdVersion } = plan.options;
   const node = (wanted: string): LocalNode => pick(nodes, wanted, 'node');
+  const argv = (): readonly string[] =>
+    etcdctlArgv(
+      plan,
+      nodes.filter((each) => each.isRunning()),
+    );
   const etcdctl: LocalCluster['etcdctl'] = async (args, options = {}) => {
     const runner = options.node === undefined ? nodes.find((each) => each.isRunning()) : node(options.node);
     if (runner === undefined) throw new Error(`No node of ${name} is running.`);
-    const endpoints = nodes.filter((each) => each.isRunning()).map((each) => `https://${each.address}:2379`);
-    const output = await runner.exec(['env', ...etcdctlArgv(plan, endpoints), ...args], options);
+    const output = await runner.exec([...argv(), ...args], options);
     if (output.code !== 0) throw new Error(`etcdctl ${args.join(' ')} on ${runner.name}: ${lastLines(output)}`);
     return output.stdout;
+  };
+  const api: LocalCluster['api'] = async (path, options = {}) => {
+    const asked = node(options.node ?? nodes[0]?.name ?? '');
+    const output = await asked.exec(['python3', '-', apiCaPath(plan.layout), path], { input: await askApi });
+    const end = output.stdout.indexOf('\n');
+    if (output.code !== 0) throw new Error(`kube-apiserver on ${asked.name} could not be asked: ${lastLines(output)}`);
+    return { status: Number(output.stdout.slice(0, Math.max(end, 0))), body: output.stdout.slice(end + 1) };
   };
   return {
     name,
     etcdVersion,
     nodes,
     bastion: all[plan.nodes.length],
-    tlsDir: plan.tlsDir,
-    dataDir: plan.dataDir,
+    layout: plan.layout,
+    tlsDir: plan.layout.tlsDir,
+    dataDir: plan.layout.dataDir,
     node,
     etcdctl,
-    waitHealthy: (timeoutMs = 30_000) => waitHealthy(name, etcdctl, timeoutMs),
+    etcdctlArgv: argv,
+    waitHealthy: (timeoutMs = UP_WITHIN_MS) => waitHealthy(name, etcdctl, timeoutMs),
+    api,
+    waitServing: async (timeoutMs = UP_WITHIN_MS) => {
+      if (plan.layout.apiServer === 'none') return;
+      const running = nodes.filter((each) => each.isRunning());
+      await Promise.all(running.map((each) => waitServing(each.name, api, timeoutMs)));
+    },
     reissue: async (pairs, notAfter) => {
       for (const each of nodes) {
         const files = await certificateFiles(plan, pki, pick(plan.nodes, each.name, 'node'), pairs, notAfter);
-        for (const [path, { text, mode }] of Object.entries(files)) await each.write(path, text, mode);
+        for (const [path, { text, mode, owner = 'root' }] of Object.entries(files)) {
+          await each.write(path, text, mode);
+          await each.exec(['chown', owner, path]);
+        }
       }
     },
   };
@@ -310,14 +239,28 @@ function localNode(spec: MachineSpec, hostPublicKey: string, machine: LocalMachi
   };
 }
 
-function etcdctlArgv({ options, tlsDir }: ClusterPlan, endpoints: readonly string[]): string[] {
-  const client = `${tlsDir}/healthcheck-client`;
+function etcdctlArgv({ options, layout }: ClusterPlan, members: readonly LocalNode[]): string[] {
+  const endpoints = members.map(({ address }) => `https://${address}:2379`);
+  const { certificate, key } = pairPaths(layout, 'healthcheck-client');
   return [
+    'env',
     'ETCDCTL_API=3',
     etcdPrograms[options.etcdVersion].etcdctl,
     `--endpoints=${endpoints.join(',')}`,
-    ...[`--cacert=${tlsDir}/ca.crt`, `--cert=${client}.crt`, `--key=${client}.key`],
+    ...[`--cacert=${caPath(layout)}`, `--cert=${certificate}`, `--key=${key}`],
   ];
+}
+
+async function waitServing(node: string, api: LocalCluster['api'], timeoutMs: number): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while ((await api('/readyz', { node })).status !== 200) {
+    if (Date.now() > deadline) {
+      throw new LocalPartsError(`kube-apiserver of ${node} is not ready after ${timeoutMs / 1000} s.`, {
+        hint: 'See the node: `journalctl -u kubelet -u kube-apiserver` and /var/log/containers there.',
+      });
+    }
+    await new Promise((done) => setTimeout(done, 100));
+  }
 }
 
 async function waitHealthy(name: string, etcdctl: LocalCluster['etcdctl'], timeoutMs: number): Promise<void> {

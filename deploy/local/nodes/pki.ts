@@ -4,14 +4,24 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { programOf, type Loader } from '../parts/programs.ts';
 
-/** The pairs `<name>.crt` and `<name>.key` that each node has beside `ca.crt`. */
+/** etcd's pairs of certificate and key that each node has. */
 export const pairNames = ['server', 'peer', 'healthcheck-client'] as const;
-export type PairName = (typeof pairNames)[number];
+/** kube-apiserver's: what it shows, and what it shows to etcd. */
+export const apiPairNames = ['apiserver', 'apiserver-etcd-client'] as const;
+export type PairName = (typeof pairNames)[number] | (typeof apiPairNames)[number];
 
-const usages: Readonly<Record<PairName, string>> = {
-  server: 'serverAuth,clientAuth',
-  peer: 'serverAuth,clientAuth',
-  'healthcheck-client': 'clientAuth',
+export function isApiPair(pair: PairName): boolean {
+  return apiPairNames.some((name) => name === pair);
+}
+
+/** What each is good for, and its common name; undefined: the node's name. `admin` is a person's. */
+const profiles: Readonly<Record<PairName | 'admin', { readonly usage: string; readonly commonName?: string }>> = {
+  server: { usage: 'serverAuth,clientAuth' },
+  peer: { usage: 'serverAuth,clientAuth' },
+  'healthcheck-client': { usage: 'clientAuth', commonName: 'kube-etcd-healthcheck-client' },
+  apiserver: { usage: 'serverAuth', commonName: 'kube-apiserver' },
+  'apiserver-etcd-client': { usage: 'clientAuth', commonName: 'kube-apiserver-etcd-client' },
+  admin: { usage: 'clientAuth', commonName: 'kubernetes-admin' },
 };
 
 export interface Pki {
@@ -19,7 +29,7 @@ export interface Pki {
   readonly ca: string;
   /** Makes one pair for a node. `notAfter` may lie in the past. */
   issue(
-    pair: PairName,
+    pair: PairName | 'admin',
     node: { readonly name: string; readonly address: string },
     notAfter: Date,
   ): Promise<{ readonly certificate: string; readonly key: string }>;
@@ -50,13 +60,10 @@ export async function makePki(dir: string, loader: Loader, clusterName: string):
       const file = `${node.name}-${pair}`;
       await openssl([
         ...[...request, '-CA', 'ca.crt', '-CAkey', 'ca.key'],
-        ...[
-          '-subj',
-          `/O=system:masters/CN=${pair === 'healthcheck-client' ? 'kube-etcd-healthcheck-client' : node.name}`,
-        ],
+        ...['-subj', `/O=system:masters/CN=${profiles[pair].commonName ?? node.name}`],
         ...['-keyout', `${file}.key`, '-out', `${file}.crt`],
         ...['-not_before', asn1(Math.min(now, notAfter.getTime()) - hour), '-not_after', asn1(notAfter.getTime())],
-        ...['-addext', 'basicConstraints=critical,CA:FALSE', '-addext', `extendedKeyUsage=${usages[pair]}`],
+        ...['-addext', 'basicConstraints=critical,CA:FALSE', '-addext', `extendedKeyUsage=${profiles[pair].usage}`],
         ...['-addext', `subjectAltName=DNS:localhost,DNS:${node.name},IP:127.0.0.1,IP:::1,IP:${node.address}`],
       ]);
       const read = async (end: string): Promise<string> => readFile(join(dir, `${file}.${end}`), 'utf8');

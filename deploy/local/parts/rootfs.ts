@@ -30,6 +30,8 @@ interface Recipe {
 const nodePackages = [
   ...['systemd', 'systemd-sysv', 'systemd-container', 'dbus', 'openssh-server', 'sudo'],
   ...['openssl', 'iproute2', 'iptables', 'procps', 'etcd-server', 'etcd-client'],
+  // The stand-ins for kubelet and kube-apiserver.
+  'python3-yaml',
 ];
 
 const nodeFinish = [
@@ -37,6 +39,8 @@ const nodeFinish = [
   'rm -f "$1"/etc/ssh/ssh_host_*',
   'rm -f "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id; touch "$1"/etc/machine-id',
   'chroot "$1" useradd --create-home --shell /bin/bash --password "*" keyturn',
+  // A directory that the image has too can't be renamed on an overlay; data directories are.
+  'rm -r "$1"/var/lib/etcd',
   // A node starts what it is given, and nothing by itself.
   'chroot "$1" systemctl disable etcd.service',
   'chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-journal-flush.service getty.target console-getty.service',

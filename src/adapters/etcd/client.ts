@@ -3,24 +3,29 @@ import type { ClusterSpec, ClusterStatus, EtcdOnNode, MemberStatus, NodeSpec } f
 import { KeyturnError } from '../../domain/error.ts';
 import { alarmsOf, hostOf, localEndpoint } from '../../domain/etcd-commands.ts';
 import type { MemberAnswer, StatusAnswer } from '../../domain/etcd-commands.ts';
-import type { EtcdClient, EtcdSession, NodeConnection, NodeShell } from '../../ports.ts';
+import type { NodeFacts } from '../../domain/restore/facts.ts';
+import type { EtcdClient, EtcdSession, NodeConnection, NodeShell, NodeSteps, StepRunner } from '../../ports.ts';
 import { readCredentials } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import { findEtcd } from './discovery.ts';
 import type { FoundEtcd } from './discovery.ts';
 import { etcdctlMember } from './etcdctl-member.ts';
+import { askOn, asRoot, readFacts } from './facts.ts';
 import { grpcMember } from './grpc-member.ts';
 import type { Member } from './member.ts';
 
 export interface EtcdClientOptions {
+  /** For what restores need to know: facts, and a hash where there is no tunnel. Backups do without the right to it. */
+  readonly steps: StepRunner;
   /** For the expiry of certificates; default: the system's clock. */
   readonly now?: () => Date;
 }
 
-export function etcdClient(shell: NodeShell, { now = () => new Date() }: EtcdClientOptions = {}): EtcdClient {
+export function etcdClient(shell: NodeShell, { steps, now = () => new Date() }: EtcdClientOptions): EtcdClient {
   return {
     async open(cluster, signal) {
-      const looks = await Promise.all(cluster.nodes.map((node) => look(shell, node, now(), signal)));
+      const ask: Asking = (connection) => askOn(steps, connection, cluster);
+      const looks = await Promise.all(cluster.nodes.map((node) => look(shell, ask, node, now(), signal)));
       const found = looks.filter((seen): seen is SeenNode => 'etcd' in seen);
       const missing = looks.filter((seen): seen is MissingNode => 'error' in seen);
       try {
@@ -30,15 +35,18 @@ export function etcdClient(shell: NodeShell, { now = () => new Date() }: EtcdCli
         await Promise.all(found.map((node) => node.connection.close()));
         throw error;
       }
-      return session(found, missing);
+      return session(cluster, found, missing);
     },
   };
 }
+
+type Asking = (connection: NodeConnection) => NodeSteps['ask'];
 
 /** A node with an etcd. `member` throws when nothing can be asked of it. */
 interface SeenNode {
   readonly node: NodeSpec;
   readonly connection: NodeConnection;
+  readonly ask: NodeSteps['ask'];
   readonly etcd: EtcdOnNode;
   readonly member: Member;
 }
@@ -50,6 +58,7 @@ interface MissingNode {
 
 async function look(
   shell: NodeShell,
+  asking: Asking,
   node: NodeSpec,
   now: Date,
   signal: AbortSignal | undefined,
@@ -57,11 +66,12 @@ async function look(
   let connection: NodeConnection | undefined;
   try {
     connection = await shell.connect(node, signal);
-    const found = await findEtcd(connection, signal);
+    const ask = asking(connection);
+    const found = await findEtcdSomehow(connection, ask, signal);
     const credentials = await orError(readCredentials(connection, found.etcd, found.asksForCertificate, now, signal));
     const { etcd } = found;
     const tls = credentials instanceof KeyturnError ? etcd.tls : credentials?.files;
-    return { node, connection, etcd: { ...etcd, tls }, member: memberOn(connection, found, credentials) };
+    return { node, connection, ask, etcd: { ...etcd, tls }, member: memberOn(connection, ask, found, credentials) };
   } catch (error) {
     await connection?.close();
     if (error instanceof KeyturnError) return { node, error };
@@ -69,16 +79,38 @@ async function look(
   }
 }
 
+/** A stopped etcd may be told of only by files that root alone sees; the error is that of the login. */
+async function findEtcdSomehow(
+  connection: NodeConnection,
+  ask: NodeSteps['ask'],
+  signal: AbortSignal | undefined,
+): Promise<FoundEtcd> {
+  try {
+    return await findEtcd(connection, signal);
+  } catch (error) {
+    if (!(error instanceof KeyturnError) || !error.code.startsWith('node.')) throw error;
+    return findEtcd(asRoot(connection, ask), signal).catch(() => {
+      throw error;
+    });
+  }
+}
+
 async function orError<T>(promise: Promise<T>): Promise<T | KeyturnError> {
-  return promise.catch((error: unknown) => {
-    if (error instanceof KeyturnError) return error;
+  return promise.catch(ifKnown((error) => error));
+}
+
+/** Handles what people can be told of; anything else is thrown on. */
+function ifKnown<T>(handle: (error: KeyturnError) => T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof KeyturnError) return handle(error);
     throw error;
-  });
+  };
 }
 
 /** Through the tunnel; by etcdctl from the moment on that sshd refuses one. */
 function memberOn(
   connection: NodeConnection,
+  askAsRoot: NodeSteps['ask'],
   { etcd }: FoundEtcd,
   credentials: Credentials | KeyturnError | undefined,
 ): Member {
@@ -101,7 +133,7 @@ function memberOn(
       // Several questions may be refused side by side; one of them changes the way for all.
       if (member === asked) {
         asked.close();
-        member = etcdctlMember(connection, access, place, error.message);
+        member = etcdctlMember(connection, access, place, error.message, askAsRoot);
       }
       return question(member);
     }
@@ -110,6 +142,7 @@ function memberOn(
     status: () => ask((m) => m.status()),
     memberList: () => ask((m) => m.memberList()),
     countKeys: () => ask((m) => m.countKeys()),
+    hashAt: (revision, options) => ask((m) => m.hashAt(revision, options)),
     openSnapshot: (options) => ask((m) => m.openSnapshot(options)),
     close: () => member.close(),
   };
@@ -117,10 +150,15 @@ function memberOn(
 
 function unusable(error: KeyturnError): Member {
   const fail = (): Promise<never> => Promise.reject(error);
-  return { status: fail, memberList: fail, countKeys: fail, openSnapshot: fail, close: () => undefined };
+  return { status: fail, memberList: fail, countKeys: fail, hashAt: fail, openSnapshot: fail, close: () => undefined };
 }
 
-function session(found: readonly SeenNode[], missing: readonly MissingNode[]): EtcdSession {
+/** etcd reads some 200 MB a second for a hash; a busy one on a slow disk far less. Milliseconds. */
+function hashTimeout({ dbSize }: MemberStatus): number {
+  return 60_000 + Math.ceil(dbSize / 20_000);
+}
+
+function session(cluster: ClusterSpec, found: readonly SeenNode[], missing: readonly MissingNode[]): EtcdSession {
   const memberOf = ({ id, name, node, problem }: MemberStatus): Member => {
     const seen = found.find((candidate) => candidate.node.name === node);
     if (seen !== undefined) return seen.member;
@@ -133,14 +171,43 @@ function session(found: readonly SeenNode[], missing: readonly MissingNode[]): E
   let closing: Promise<unknown> | undefined;
   return {
     found: found.map(({ etcd }) => etcd),
-    missing: missing.map(({ node, error }) => ({ node: node.name, message: error.message, hint: error.hint })),
+    missing: missing.map(asMissing),
     status: () => clusterStatus(found, missing),
+    facts: (signal) => clusterFacts(cluster, found, missing, signal),
+    hashAt: async (member, revision, signal) =>
+      memberOf(member).hashAt(revision, { timeoutMs: hashTimeout(member), signal }),
     countKeys: async (member) => memberOf(member).countKeys(),
     openSnapshot: async (member, options) => memberOf(member).openSnapshot(options),
     async close() {
       for (const { member } of found) member.close();
       await (closing ??= Promise.all(found.map(({ connection }) => connection.close())));
     },
+  };
+}
+
+function asMissing({ node, error }: MissingNode): EtcdSession['missing'][number] {
+  return { node: node.name, message: error.message, hint: error.hint };
+}
+
+async function clusterFacts(
+  spec: ClusterSpec,
+  found: readonly SeenNode[],
+  missing: readonly MissingNode[],
+  signal: AbortSignal | undefined,
+): ReturnType<EtcdSession['facts']> {
+  const status = await clusterStatus(found, missing).catch(ifKnown(() => undefined));
+  const looks = await Promise.all(
+    found.map(async ({ node, connection, ask, etcd: { tls }, member }) => {
+      const answer = await member.status().catch(ifKnown(() => undefined));
+      const known = { connection, ask, tls, answer };
+      return readFacts(known, { spec, status }, signal).catch(ifKnown((error): MissingNode => ({ node, error })));
+    }),
+  );
+  // Even where the reason to stop is one that people can be told of.
+  signal?.throwIfAborted();
+  return {
+    nodes: looks.filter((each): each is NodeFacts => !('error' in each)),
+    missing: [...missing, ...looks.filter((each): each is MissingNode => 'error' in each)].map(asMissing),
   };
 }
 

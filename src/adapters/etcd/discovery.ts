@@ -7,52 +7,72 @@ import {
   etcdFlags,
   etcdOnNode,
   isEtcdServer,
-  parseEnvironmentFile,
   splitNul,
   supervisorOf,
   wantsClientCertificate,
+  type EtcdFlags,
 } from '../../domain/etcd-commands.ts';
+import { script } from '../../domain/restore/shell.ts';
 import type { NodeConnection } from '../../ports.ts';
 import { readAsRoot, readFiles } from './node-files.ts';
+import { parsePrinted, SHOW, type Printed } from './printed.ts';
+import {
+  MANIFESTS,
+  podsOf,
+  printedManifests,
+  SHOW_MANIFESTS,
+  type ManifestFile,
+  type StaticPod,
+} from './static-pods.ts';
+import { environmentFilesOf, isMeantToRun, startedBy, UNIT_PROPERTIES } from './units.ts';
 
-/** kubeadm's place, and the kubelet's default by it. */
-export const MANIFEST = '/etc/kubernetes/manifests/etcd.yaml';
+export const MANIFEST = `${MANIFESTS}/etcd.yaml`;
 const UNIT = 'etcd.service';
 
 export interface FoundEtcd {
   readonly etcd: EtcdOnNode;
   readonly asksForCertificate: boolean;
+  /** As it runs; of one that is stopped, as it would be started. */
+  readonly argv: readonly string[];
+  /** Out of its environment, its command line or its configuration file. */
+  readonly flags: EtcdFlags;
+  readonly hasConfigFile: boolean;
+  /** What would start it, where it is a stopped static pod. */
+  readonly pod: StaticPod | undefined;
 }
 
 /**
- * One look at the node without any privilege, as lines of `what pid base64`. Where no etcd runs: what systemd knows of
- * its unit, and whether there is a manifest.
+ * One look at the node with whatever rights it is run with. Where no etcd runs: the manifests of static pods, and what
+ * systemd knows of its unit.
  */
-const LOOK = `
-show() { printf '%s %s ' "$1" "$2"; base64 2>/dev/null < "$3" | tr -d '\\n'; echo; }
-for d in /proc/[0-9]*; do
+const LOOK = script(
+  'set +eu',
+  SHOW,
+  SHOW_MANIFESTS,
+  `for d in /proc/[0-9]*; do
   read -r name 2>/dev/null < "$d/comm" || continue
   [ "$name" = etcd ] || continue
   found=1
-  for f in cmdline cgroup environ; do [ -r "$d/$f" ] && show $f "\${d#/proc/}" "$d/$f"; done 2>/dev/null
+  for f in cmdline cgroup environ; do [ -r "$d/$f" ] && show $f "\${d#/proc/}" < "$d/$f"; done 2>/dev/null
 done
 [ -n "$found" ] && exit 0
-[ -e ${MANIFEST} ] && echo 'manifest - '
-systemctl show ${UNIT} -p LoadState -p WantedBy -p RequiredBy -p ExecStart -p Environment -p EnvironmentFiles 2>/dev/null |
-  { printf 'unit - '; base64 | tr -d '\\n'; echo; }
-exit 0`;
+show_manifests
+systemctl show ${UNIT} ${UNIT_PROPERTIES} 2>/dev/null | show unit -
+exit 0`,
+);
 
 /** Throws node.etcd-not-found, node.sudo-denied, node.command-failed, ssh.*. */
 export async function findEtcd(connection: NodeConnection, signal?: AbortSignal): Promise<FoundEtcd> {
   const { stdout } = await connection.exec(['sh', '-c', LOOK], signal === undefined ? {} : { signal });
-  const seen = parseLook(stdout.toString('latin1'));
-  const running = seen.processes.find(({ argv }) => isEtcdServer(argv));
+  const printed = parsePrinted(stdout);
+  const running = processesOf(printed).find(({ argv }) => isEtcdServer(argv));
   if (running !== undefined) return fromProcess(connection, running, signal);
-  if (seen.hasManifest) return fromManifest(connection, signal);
-  const stopped = await fromUnit(connection, seen.unit, signal);
+  const stopped =
+    (await fromManifest(connection, printedManifests(printed), signal)) ??
+    (await fromUnit(connection, printed.text('unit'), signal));
   if (stopped !== undefined) return stopped;
   throw new KeyturnError('node.etcd-not-found', `No etcd runs on ${connection.node.name}.`, {
-    hint: `There is no process "etcd", no ${MANIFEST} and no ${UNIT} there: correct the cluster's nodes, or start etcd.`,
+    hint: `There is no process "etcd", no manifest of it and no ${UNIT} there: correct the cluster's nodes, or start etcd.`,
   });
 }
 
@@ -64,33 +84,16 @@ interface Process {
   readonly environment: readonly string[] | undefined;
 }
 
-interface Seen {
-  readonly processes: readonly Process[];
-  readonly hasManifest: boolean;
-  /** `systemctl show` of the unit. */
-  readonly unit: string;
-}
-
-function parseLook(text: string): Seen {
-  const lines = text.split('\n').map((line) => line.split(' '));
-  const get = (what: string, pid: string): Buffer | undefined => {
-    const found = lines.find((line) => line[0] === what && line[1] === pid)?.[2];
-    return found === undefined ? undefined : Buffer.from(found, 'base64');
-  };
-  const pids = lines.filter(([what]) => what === 'cmdline').map(([, pid = '']) => pid);
-  return {
-    processes: pids.map((pid) => {
-      const environ = get('environ', pid);
-      return {
-        pid: Number(pid),
-        argv: splitNul(get('cmdline', pid) ?? new Uint8Array()),
-        cgroup: get('cgroup', pid)?.toString() ?? '',
-        environment: environ === undefined || environ.length === 0 ? undefined : splitNul(environ),
-      };
-    }),
-    hasManifest: lines.some(([what]) => what === 'manifest'),
-    unit: get('unit', '-')?.toString() ?? '',
-  };
+function processesOf(printed: Printed): readonly Process[] {
+  return printed.keys('cmdline').map((pid) => {
+    const environ = printed.get('environ', pid);
+    return {
+      pid: Number(pid),
+      argv: splitNul(printed.get('cmdline', pid) ?? new Uint8Array()),
+      cgroup: printed.text('cgroup', pid),
+      environment: environ === undefined || environ.length === 0 ? undefined : splitNul(environ),
+    };
+  });
 }
 
 async function fromProcess(connection: NodeConnection, process: Process, signal?: AbortSignal): Promise<FoundEtcd> {
@@ -120,6 +123,7 @@ async function found(
   environment: readonly string[],
   process: { readonly pid: number | undefined; readonly supervisor: Supervisor },
   signal?: AbortSignal,
+  pod?: StaticPod,
 ): Promise<FoundEtcd> {
   const file = configFileOf(argv, environment);
   const [content] = file === undefined ? [] : await readFiles(connection, [file], signal);
@@ -131,41 +135,53 @@ async function found(
   return {
     etcd: etcdOnNode(connection.node.name, flags, process),
     asksForCertificate: wantsClientCertificate(flags),
+    argv,
+    flags,
+    hasConfigFile: file !== undefined,
+    pod,
   };
 }
 
-/** The command of the manifest's first container, as a kubelet would start it. */
-async function fromManifest(connection: NodeConnection, signal?: AbortSignal): Promise<FoundEtcd> {
-  const [content = Buffer.alloc(0)] = await readFiles(connection, [MANIFEST], signal);
-  const pod = parseYaml(content.toString()) as {
-    spec?: { containers?: { command?: string[]; args?: string[]; env?: { name: string; value?: string }[] }[] };
-  };
-  const container = pod.spec?.containers?.[0];
-  const environment = (container?.env ?? []).map(({ name, value }) => `${name}=${value ?? ''}`);
-  const supervisor = { kind: 'static-pod', manifest: MANIFEST } as const;
-  const argv = [...(container?.command ?? []), ...(container?.args ?? [])];
-  return found(connection, argv, environment, { pid: undefined, supervisor }, signal);
+/** As a kubelet would start it. Only root may read kubeadm's manifests: then the one of the usual name is asked for. */
+async function fromManifest(
+  connection: NodeConnection,
+  files: readonly ManifestFile[],
+  signal?: AbortSignal,
+): Promise<FoundEtcd | undefined> {
+  const [readable] = podsOf(files, 'etcd');
+  const pod = readable ?? (await hiddenPod(connection, files, signal));
+  if (pod === undefined) return undefined;
+  const supervisor = { kind: 'static-pod', manifest: pod.manifest } as const;
+  return found(connection, pod.argv, pod.environment, { pid: undefined, supervisor }, signal, pod);
 }
 
-/** `ExecStart={ path=/usr/bin/etcd ; argv[]=/usr/bin/etcd --flag ; …}` and the files named by EnvironmentFiles. */
+async function hiddenPod(
+  connection: NodeConnection,
+  files: readonly ManifestFile[],
+  signal?: AbortSignal,
+): Promise<StaticPod | undefined> {
+  const hidden = files.find(({ path, text }) => text === undefined && path.endsWith('/etcd.yaml'));
+  if (hidden === undefined) return undefined;
+  const content = await readAsRoot(connection, hidden.path, signal);
+  return podsOf([{ path: hidden.path, text: content.toString() }], 'etcd')[0];
+}
+
+/** `shown`: of `systemctl show`; the files that it names are read too. */
 async function fromUnit(
   connection: NodeConnection,
   shown: string,
   signal?: AbortSignal,
 ): Promise<FoundEtcd | undefined> {
-  // A package brings the unit along; only one that something starts is meant to run.
-  if (!shown.includes('LoadState=loaded') || !/^(WantedBy|RequiredBy)=\S/m.test(shown)) return undefined;
-  const argv = /^ExecStart=.*?argv\[\]=(.*?) ;/m.exec(shown)?.[1]?.split(' ') ?? [];
-  const files = [...shown.matchAll(/^EnvironmentFiles=(\S+) \(ignore_errors=(yes|no)\)$/gm)];
-  const given = /^Environment=(.*)$/m.exec(shown)?.[1]?.split(' ') ?? [];
-  const environment = [...given];
-  for (const [, path = '', mayBeMissing] of files) {
+  if (!isMeantToRun(shown)) return undefined;
+  const files: string[] = [];
+  for (const { path, mayBeMissing } of environmentFilesOf(shown)) {
     const content = await readFiles(connection, [path], signal).catch((error: unknown) => {
-      if (mayBeMissing === 'yes' && (error as KeyturnError).code === 'node.command-failed') return [];
+      if (mayBeMissing && (error as KeyturnError).code === 'node.command-failed') return [];
       throw error;
     });
-    environment.push(...content.flatMap((bytes) => parseEnvironmentFile(bytes.toString())));
+    files.push(...content.map(String));
   }
+  const { argv, environment } = startedBy(shown, files);
   const supervisor = { kind: 'systemd', unit: UNIT } as const;
   return found(connection, argv, environment, { pid: undefined, supervisor }, signal);
 }

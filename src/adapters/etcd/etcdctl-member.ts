@@ -5,16 +5,19 @@
 import { randomBytes } from 'node:crypto';
 import { parse as parseLossless } from 'lossless-json';
 import {
+  endpointHash,
   ETCDCTL,
   etcdctl,
   parseCount,
+  parseEndpointHash,
   parseEndpointStatus,
   parseMemberList,
   snapshotSave,
 } from '../../domain/etcd-commands.ts';
 import type { EtcdctlAccess, Json } from '../../domain/etcd-commands.ts';
 import { KeyturnError } from '../../domain/error.ts';
-import type { ExecResult, NodeConnection, RemoteProcess, SnapshotStream } from '../../ports.ts';
+import { command as commandLine } from '../../domain/restore/shell.ts';
+import type { ExecResult, NodeConnection, NodeSteps, RemoteProcess, SnapshotStream } from '../../ports.ts';
 import { at, etcdctlError } from './errors.ts';
 import type { Place } from './errors.ts';
 import { limited, pipe, stalled } from './flow.ts';
@@ -29,24 +32,38 @@ export function etcdctlMember(
   access: EtcdctlAccess,
   place: Place,
   fallbackReason: string,
+  askAsRoot: NodeSteps['ask'],
 ): Member {
   const closed = new AbortController();
 
   const ask = async <T>(command: readonly string[], read: (json: Json) => T): Promise<T> => {
     const options = { asRoot: true, timeoutMs: CALL_TIMEOUT_MS, signal: closed.signal };
     const result = await connection.exec(etcdctl(access, command), options);
+    return parse(result, read);
+  };
+
+  const parse = <T>(result: ExecResult, read: (json: Json) => T): T => {
     if (result.code !== 0) throw etcdctlError(result, place, 'etcd.unreachable');
     return read(parseLossless(result.stdout.toString(), undefined, parseNumber) as Json);
   };
 
+  // An endpoint that does not answer is missing from the list, and etcdctl may still exit with 0.
+  const answered = <T>(answer: T | undefined): T => {
+    if (answer === undefined) throw etcdctlError({ code: 0, stderr: 'no answer' }, place, 'etcd.unreachable');
+    return answer;
+  };
+
+  /** Only restores ask for a hash, and they may run anything: sudoers would have to allow every revision there is. */
+  const hashAt: Member['hashAt'] = async (revision, { timeoutMs, signal }) => {
+    const argv = etcdctl(access, endpointHash(revision, Math.ceil(timeoutMs / 1000)));
+    const ends = AbortSignal.any([closed.signal, ...(signal === undefined ? [] : [signal])]);
+    const result = await askAsRoot(commandLine(argv), { timeoutMs: timeoutMs + CALL_TIMEOUT_MS, signal: ends });
+    return parse(result, (json) => answered(parseEndpointHash(json)));
+  };
+
   return {
-    status: () =>
-      ask(ETCDCTL.status, (json) => {
-        const status = parseEndpointStatus(json);
-        // An endpoint that does not answer is missing from the list, and etcdctl may still exit with 0.
-        if (status === undefined) throw etcdctlError({ code: 0, stderr: 'no answer' }, place, 'etcd.unreachable');
-        return status;
-      }),
+    status: () => ask(ETCDCTL.status, (json) => answered(parseEndpointStatus(json))),
+    hashAt,
     memberList: () => ask(ETCDCTL.members, parseMemberList),
     countKeys: () => ask(ETCDCTL.count, parseCount),
     openSnapshot: (options) => openSnapshot(connection, access, place, fallbackReason, options, closed.signal),

@@ -1,5 +1,14 @@
 /** Owns a member of etcd reached through a tunnel: every call over HTTP/2, the snapshot over a connection of its own. */
-import { decodeCount, decodeMemberList, decodeStatus, COUNT_ALL_KEYS, EMPTY, METHODS } from './protobuf.ts';
+import {
+  decodeCount,
+  decodeHash,
+  decodeMemberList,
+  decodeStatus,
+  hashRequest,
+  COUNT_ALL_KEYS,
+  EMPTY,
+  METHODS,
+} from './protobuf.ts';
 import type { Endpoint } from '../../domain/etcd-commands.ts';
 import { KeyturnError } from '../../domain/error.ts';
 import type { NodeConnection, SnapshotStream } from '../../ports.ts';
@@ -19,6 +28,13 @@ const CALL_WINDOW = 1024 * 1024;
 const FULL_SPEED = 300_000_000;
 const LARGEST_WINDOW = 16 * 1024 * 1024;
 const SMALLEST_WINDOW = 64 * 1024;
+
+interface CallWishes {
+  readonly metadata?: CallOptions['metadata'];
+  /** Default `CALL_TIMEOUT_MS`. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** Connects at the first call. `ended` ends everything. */
 export function grpcMember(
@@ -55,17 +71,17 @@ export function grpcMember(
     path: string,
     message: Uint8Array,
     decode: (answer: Uint8Array) => T,
-    metadata: CallOptions['metadata'] = {},
+    { metadata = {}, timeoutMs = CALL_TIMEOUT_MS, signal: wish }: CallWishes = {},
   ): Promise<T> => {
-    const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
-    const signal = AbortSignal.any([timeout, closed.signal]);
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const signal = AbortSignal.any([timeout, closed.signal, ...(wish === undefined ? [] : [wish])]);
     try {
       const session = await talk(signal);
       return decode(await session.unary(path, message, { signal, metadata }));
     } catch (error) {
       if (!(error instanceof GrpcError)) forget();
-      if (timeout.aborted && error === timeout.reason) throw tookTooLong(place);
-      throw etcdError(error, place, 'etcd.unreachable', closed.signal);
+      if (timeout.aborted && error === timeout.reason) throw tookTooLong(place, timeoutMs);
+      throw etcdError(error, place, 'etcd.unreachable', signal);
     }
   };
 
@@ -103,7 +119,8 @@ export function grpcMember(
   return {
     status: () => call(METHODS.status, EMPTY, decodeStatus),
     memberList: () => call(METHODS.memberList, EMPTY, decodeMemberList),
-    countKeys: () => call(METHODS.range, COUNT_ALL_KEYS, decodeCount, { hasleader: 'true' }),
+    countKeys: () => call(METHODS.range, COUNT_ALL_KEYS, decodeCount, { metadata: { hasleader: 'true' } }),
+    hashAt: (revision, options) => call(METHODS.hashKv, hashRequest(revision), decodeHash, options),
     openSnapshot,
     close() {
       closed.abort(
@@ -164,14 +181,10 @@ function broken(place: Place, why: string): KeyturnError {
   });
 }
 
-function tookTooLong(place: Place): KeyturnError {
-  return new KeyturnError(
-    'etcd.unreachable',
-    `etcd at ${at(place)} did not answer within ${CALL_TIMEOUT_MS / 1000} s.`,
-    {
-      hint: `Look at the load of ${place.name}, at etcd's log, and whether the cluster has a leader.`,
-    },
-  );
+function tookTooLong(place: Place, ms: number): KeyturnError {
+  return new KeyturnError('etcd.unreachable', `etcd at ${at(place)} did not answer within ${ms / 1000} s.`, {
+    hint: `Look at the load of ${place.name}, at etcd's log, and whether the cluster has a leader.`,
+  });
 }
 
 function closedByUs(place: Place): KeyturnError {

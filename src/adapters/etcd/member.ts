@@ -8,11 +8,18 @@ export interface SnapshotOptions {
   readonly rateLimit: number | undefined;
 }
 
+export interface HashOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Every method throws etcd.*, ssh.*, or the signal's reason; `close` ends all. */
 export interface Member {
   status(): Promise<StatusAnswer>;
   memberList(): Promise<readonly MemberAnswer[]>;
   countKeys(): Promise<{ readonly keys: bigint; readonly revision: bigint }>;
+  /** etcd's hash over all keys up to this revision, a uint32. */
+  hashAt(revision: bigint, options: HashOptions): Promise<number>;
   openSnapshot(options: SnapshotOptions): Promise<SnapshotStream>;
   close(): void;
 }

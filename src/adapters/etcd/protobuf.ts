@@ -7,6 +7,7 @@ export const METHODS = {
   snapshot: '/etcdserverpb.Maintenance/Snapshot',
   memberList: '/etcdserverpb.Cluster/MemberList',
   range: '/etcdserverpb.KV/Range',
+  hashKv: '/etcdserverpb.Maintenance/HashKV',
 } as const;
 
 /** StatusRequest, SnapshotRequest and MemberListRequest have no field that is set. */
@@ -14,6 +15,14 @@ export const EMPTY = new Uint8Array(0);
 
 /** RangeRequest: from key "\0" to "\0" is every key; count_only, and linearizable: what is acknowledged is counted. */
 export const COUNT_ALL_KEYS = Uint8Array.of(0x0a, 1, 0, 0x12, 1, 0, 0x48, 1);
+
+/** HashKVRequest of this revision, which is positive. */
+export function hashRequest(revision: bigint): Uint8Array {
+  const bytes = [0x08];
+  let rest = revision;
+  for (; rest > 0x7fn; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80);
+  return Uint8Array.from([...bytes, Number(rest)]);
+}
 
 const VARINT = 0;
 const FIXED64 = 1;
@@ -62,6 +71,11 @@ export function decodeMemberList(message: Uint8Array): readonly MemberAnswer[] {
 export function decodeCount(message: Uint8Array): { readonly keys: bigint; readonly revision: bigint } {
   const fields = decode(message);
   return { keys: int(fields, 4), revision: int(decode(bytes(fields, 1)), 3) };
+}
+
+/** HashKVResponse: the hash is a uint32. */
+export function decodeHash(message: Uint8Array): number {
+  return Number(int(decode(message), 2));
 }
 
 /** All fields in order. Throws RangeError when the message is cut or not protobuf. */

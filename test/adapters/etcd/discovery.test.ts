@@ -86,7 +86,8 @@ describe('a stopped etcd', () => {
   test('is read off the manifest of its static pod, as root', async () => {
     const manifest =
       'spec:\n  containers:\n  - command: [etcd, --name=e, --data-dir=/d]\n    env: [{name: ETCD_WAL_DIR, value: /w}]\n';
-    const { etcd } = await find(node('manifest - \nunit - \n', {}, { [MANIFEST]: manifest }));
+    const look = `manifest 1 ${base64(MANIFEST)}\nunit - \n`;
+    const { etcd } = await find(node(look, {}, { [MANIFEST]: manifest }));
     expect(etcd).toMatchObject({ pid: undefined, memberName: 'e', dataDir: '/d', walDir: '/w' });
     expect(etcd.supervisor).toEqual({ kind: 'static-pod', manifest: MANIFEST });
   });

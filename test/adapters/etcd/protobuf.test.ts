@@ -4,8 +4,10 @@ import {
   COUNT_ALL_KEYS,
   decode,
   decodeCount,
+  decodeHash,
   decodeMemberList,
   decodeStatus,
+  hashRequest,
 } from '../../../src/adapters/etcd/protobuf.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replace(/\s/g, ''), 'hex');
@@ -58,4 +60,15 @@ test('what is cut or no protobuf is a RangeError, nothing else', () => {
     }),
     { numRuns: 1000 },
   );
+});
+
+test('a hash is asked for at any revision, and is a uint32', () => {
+  expect(Buffer.from(hashRequest(1n)).toString('hex')).toBe('0801');
+  fc.assert(
+    fc.property(fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }), (revision) => {
+      expect(decode(hashRequest(revision))).toMatchObject([{ number: 1, int: revision }]);
+    }),
+  );
+  expect(decodeHash(hex('0a00 10ffffffff0f 1801'))).toBe(2 ** 32 - 1);
+  expect(decodeHash(new Uint8Array())).toBe(0);
 });
