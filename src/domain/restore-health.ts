@@ -58,15 +58,19 @@ export function whyNotSame(
   hashes: ReadonlyMap<bigint, number> | undefined,
 ): Unwell {
   const common = commonRevision(status);
+  const newest = status.members.reduce((max, { revision }) => (revision > max ? revision : max), common);
   const first = hashes === undefined ? undefined : [...hashes.values()][0];
   const unwell = new Map<string, string>();
   for (const planned of members) {
     const found = memberOf(status, planned);
     if (found === undefined) continue;
-    if (found.revision !== common) {
-      unwell.set(planned.node, `${planned.name} is at revision ${found.revision}, others at ${common}.`);
+    if (found.revision !== newest) {
+      unwell.set(planned.node, `${planned.name} is at revision ${found.revision}, others at ${newest}.`);
     } else if (hashes !== undefined && hashes.get(found.id) !== first) {
-      unwell.set(planned.node, `${planned.name} has other data than the others: its hash at revision ${common} differs.`);
+      unwell.set(
+        planned.node,
+        `${planned.name} has other data than the others: its hash at revision ${common} differs.`,
+      );
     }
   }
   return unwell;

@@ -31,10 +31,7 @@ export function askWords(failed: string): string {
 }
 
 /** It can't be taken back without people. `scripts`: the steps to undo by hand, by node. */
-export function stuckWords(
-  troubles: readonly Trouble[],
-  scripts: ReadonlyMap<string, readonly string[]>,
-): string {
+export function stuckWords(troubles: readonly Trouble[], scripts: ReadonlyMap<string, readonly string[]>): string {
   const byHand = [...scripts].map(([node, steps]) => `on ${node} ${steps.join(', then ')}`).join('; ');
   return `It can't be taken back by itself. ${advice(troubles)} Retry when that is mended. By hand: run the script "Undo" (it is in the runbook of this request) of ${byHand}; start no etcd before all are stopped.`;
 }

@@ -33,7 +33,10 @@ async function each(
     try {
       await look(request);
     } catch (error) {
-      deps.log.error({ err: error, request: request.id }, 'A restore request could not be looked after; it is tried again');
+      deps.log.error(
+        { err: error, request: request.id },
+        'A restore request could not be looked after; it is tried again',
+      );
     }
   }
 }

@@ -13,26 +13,32 @@ export interface Mortal {
 
 type Call = (...args: never[]) => unknown;
 
+/** What changes something; to die between two looks is to die before the next change. */
+const LOOKS = new Set(['read', 'open', 'untold', 'byCluster', 'look', 'ask', 'connect', 'current']);
+
 /** Dies at chance number `at` (from 1): each effect has one before it, and one between its happening and its answer. */
 export function mortal(deps: RestoreDeps, at: number): Mortal {
   let chances = 0;
   let isDead = false;
-  const chance = (): void => {
-    chances += 1;
-    if (chances === at) isDead = true;
+  const chance = (counts: boolean): void => {
+    if (counts) chances += 1;
+    if (counts && chances === at) isDead = true;
     if (isDead) throw new Killed('killed');
   };
-  const one = <F extends Call>(call: F): F =>
+  const one = <F extends Call>(call: F, counts = true): F =>
     (async (...args: Parameters<F>) => {
-      chance();
+      chance(counts);
       const answer = await call(...args);
-      chance();
+      chance(counts);
       return answer;
     }) as unknown as F;
-  /** Its methods, each as an effect; what is no function stays. */
+  /** Its methods, each as an effect or a look; what is no function stays. */
   const each = <T extends object>(target: T): T =>
     Object.fromEntries(
-      Object.entries(target).map(([name, member]) => [name, typeof member === 'function' ? one(member as Call) : member]),
+      Object.entries(target).map(([name, member]) => [
+        name,
+        typeof member === 'function' ? one(member as Call, !LOOKS.has(name)) : member,
+      ]),
     ) as T;
 
   return {
@@ -50,14 +56,14 @@ export function mortal(deps: RestoreDeps, at: number): Mortal {
       announce: one(deps.announce),
       shell: each({ connect: deps.shell.connect.bind(deps.shell) }),
       steps: { on: (...args) => each<NodeSteps>(deps.steps.on(...args)) },
-      etcd: { open: one(deps.etcd.open) },
+      etcd: each({ open: deps.etcd.open.bind(deps.etcd) }),
       apiServers: each(deps.apiServers),
       lease: {
-        current: one(deps.lease.current),
+        current: one(deps.lease.current, false),
         acquire: async (operation) => {
-          chance();
+          chance(true);
           const lease = await deps.lease.acquire(operation);
-          chance();
+          chance(true);
           return 'heldBy' in lease ? lease : { ...lease, release: one(lease.release) };
         },
       },

@@ -60,7 +60,12 @@ export interface WorldOptions {
   readonly withApi?: boolean;
 }
 
-export async function restoreWorld({ policy = {}, mode = 'all-members', nodes = NODES, withApi = true }: WorldOptions = {}) {
+export async function restoreWorld({
+  policy = {},
+  mode = 'all-members',
+  nodes = NODES,
+  withApi = true,
+}: WorldOptions = {}) {
   const base = clusterSpec();
   const spec: ClusterSpec = {
     ...base,
@@ -105,8 +110,9 @@ export async function restoreWorld({ policy = {}, mode = 'all-members', nodes = 
   /** A restored member has started; which member leads, and whether they are a majority, follows from the machines. */
   function seen(plan: Plan | undefined): FakeEtcdOptions {
     const running = [...machines].filter(([, { etcd: runs }]) => runs);
-    const isNew = plan !== undefined && running.some(([, { data }]) => data === 'new');
-    const like = running.filter(([, { data }]) => (data === 'new') === isNew);
+    const [fresh, old] = ['new', 'old'].map((kind) => running.filter(([, { data }]) => data === kind));
+    const isNew = plan !== undefined && (fresh?.length ?? 0) > (old?.length ?? 0);
+    const like = (isNew ? fresh : old) ?? [];
     const hasLeader = like.length > nodes.length / 2;
     const members = nodes.map((node, i): Partial<MemberStatus> => {
       const isUp = like.some(([name]) => name === node);
@@ -206,7 +212,8 @@ export async function restoreWorld({ policy = {}, mode = 'all-members', nodes = 
   function swap(machine: Machine, to: Machine['data']): FakeScript {
     if (machine.etcd) return { code: 1, output: 'etcd runs: its data are not touched.' };
     if (to === 'new' && machine.data === 'old' && !machine.prepared) return { code: 1, output: 'nothing prepared' };
-    if (to === 'new' && all().some(({ etcd: runs, data }) => runs && data === 'old')) sins.push('swap while old etcd runs');
+    if (to === 'new' && all().some(({ etcd: runs, data }) => runs && data === 'old'))
+      sins.push('swap while old etcd runs');
     machine.data = to;
     return {};
   }
@@ -217,10 +224,17 @@ export async function restoreWorld({ policy = {}, mode = 'all-members', nodes = 
     for (const data of ['old', 'new'] as const) {
       const others = all().filter((each) => each.etcd && each.data !== data).length;
       const own = all().filter((each) => each.etcd && each.data === data).length;
-      if (own > 0 && others > 0 && others + own > nodes.length - 1 && others >= nodes.length / 2 && own >= nodes.length / 2)
+      if (
+        own > 0 &&
+        others > 0 &&
+        others + own > nodes.length - 1 &&
+        others >= nodes.length / 2 &&
+        own >= nodes.length / 2
+      )
         sins.push('two clusters');
     }
-    if (machine.data === 'new' && all().some(({ data }) => data === 'old')) sins.push('etcd started before all were swapped');
+    if (machine.data === 'new' && all().some(({ data }) => data === 'old'))
+      sins.push('etcd started before all were swapped');
   }
 
   const runner: FakeStepRunner = fakeStepRunner(clock, run);
@@ -253,7 +267,8 @@ export async function restoreWorld({ policy = {}, mode = 'all-members', nodes = 
       async look({ node }) {
         const told = looked(node.name);
         if (told !== undefined) return told;
-        const ready = machines.get(node.name)?.api === true && all().filter((each) => each.etcd).length > nodes.length / 2;
+        const ready =
+          machines.get(node.name)?.api === true && all().filter((each) => each.etcd).length > nodes.length / 2;
         const counts = { ready: nodes.length, total: nodes.length };
         return { ready, detail: ready ? 'ok' : 'no answer', nodes: ready ? counts : undefined, systemPods: undefined };
       },
@@ -277,7 +292,14 @@ export async function restoreWorld({ policy = {}, mode = 'all-members', nodes = 
     return kept;
   };
   const job: RestoreJob = { kind: 'restore', id: startJobId(await request()), cluster: spec.name, request: id };
-  const cleanupJob: CleanupJob = { kind: 'cleanup', id: 'cleanup-1', cluster: spec.name, request: id, by: 'U0OPS', origin: undefined };
+  const cleanupJob: CleanupJob = {
+    kind: 'cleanup',
+    id: 'cleanup-1',
+    cluster: spec.name,
+    request: id,
+    by: 'U0OPS',
+    origin: undefined,
+  };
 
   return {
     deps,

@@ -10,7 +10,7 @@ vi.setConfig({ testTimeout: 300_000 });
 /** One life until it dies at its chance number `at`, or has ended: then false. */
 async function life(world: RestoreWorld, at: number): Promise<boolean> {
   const worker = mortal(world.deps, at);
-  for (let again = true; again && !worker.isDead; ) {
+  for (let again = true; again && !worker.isDead;) {
     const result = await world.work(worker.deps, {}, 1).catch(() => undefined);
     again = result?.kind === 'later';
   }

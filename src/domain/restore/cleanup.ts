@@ -17,7 +17,9 @@ export function whyKept(request: RestoreRequest, newestFirst: readonly RestoreRe
   const own = newestFirst.findIndex(({ id }) => id === request.id);
   // What is not among the newest any more is older than all of them.
   const isOlder = newest >= 0 && (own < 0 || own > newest);
-  return isOlder ? undefined : `No newer restore of ${request.cluster} has succeeded: the old data may still be wanted.`;
+  return isOlder
+    ? undefined
+    : `No newer restore of ${request.cluster} has succeeded: the old data may still be wanted.`;
 }
 
 /**

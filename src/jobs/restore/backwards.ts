@@ -76,7 +76,11 @@ async function proveOld(x: Execution, left: ReadonlyMap<string, Failure>): Promi
   const [etcd, api] = [isTouched(plan, course, 'stop-etcd'), isTouched(plan, course, 'stop-apiservers')];
   if (!etcd && !api) return [];
   if (plan.clusterId === undefined) {
-    await x.record.proven('nothing', [], ['The cluster did not answer before the restore either, so nothing was proven.']);
+    await x.record.proven(
+      'nothing',
+      [],
+      ['The cluster did not answer before the restore either, so nothing was proven.'],
+    );
     return [];
   }
   const healthy = etcd ? await prove(x, 'prove-healthy', left, proveHealthy) : [];
@@ -84,7 +88,11 @@ async function proveOld(x: Execution, left: ReadonlyMap<string, Failure>): Promi
   const serving = api ? await prove(x, 'prove-serving', left, proveServing) : [];
   const isServing = serving.length < stepsHere(x, 'prove-serving', left).length;
   if (serving.length > 0 && isServing) {
-    await x.record.proven('nothing', [], serving.map(({ problem }) => problem.message));
+    await x.record.proven(
+      'nothing',
+      [],
+      serving.map(({ problem }) => problem.message),
+    );
     return [];
   }
   return serving;

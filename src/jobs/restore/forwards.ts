@@ -32,7 +32,11 @@ async function runPhase(x: Execution, phase: Phase): Promise<readonly Failure[] 
   const proves = steps.map(({ action }) => (action.kind === 'proof' ? action.proves : undefined))[0];
   if (proves === 'healthy') return proveHealthy(x, { phase, doing: 'do', steps });
   if (proves === 'serving') return proveServing(x, { phase, doing: 'do', steps });
-  if (order === 'together') return sideBySide(x, steps.map((step) => () => runStep(x, phase, step)));
+  if (order === 'together')
+    return sideBySide(
+      x,
+      steps.map((step) => () => runStep(x, phase, step)),
+    );
   for (const step of steps) {
     if (step !== steps[0] && (await stopIfAsked(x, phase))) return 'stopped';
     const failures = await sideBySide(x, [() => runStep(x, phase, step)]);

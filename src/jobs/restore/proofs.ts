@@ -191,7 +191,9 @@ function around({ nodes, systemPods }: ApiServerLook) {
 function aroundIt(look: ApiServerLook, isReady: boolean): readonly string[] {
   return around(look)
     .filter(({ ready, total }) => ready >= total === isReady)
-    .map(({ what, ready, total }) => (isReady ? `All ${total} ${what} are ready.` : `${ready} of ${total} ${what} are ready.`));
+    .map(({ what, ready, total }) =>
+      isReady ? `All ${total} ${what} are ready.` : `${ready} of ${total} ${what} are ready.`,
+    );
 }
 
 /** Those that are still to be proven, journalled as begun. */
@@ -212,12 +214,7 @@ function runOf(x: Execution, { step, doing }: Task): string {
   return open ?? runIdOf(step.id, doing, begun + 1);
 }
 
-async function endProof(
-  x: Execution,
-  task: Task,
-  startedAt: number,
-  problem: Problem | undefined,
-): Promise<void> {
+async function endProof(x: Execution, task: Task, startedAt: number, problem: Problem | undefined): Promise<void> {
   const durationMs = x.deps.clock.now().getTime() - startedAt;
   const outcome = problem === undefined ? ('done' as const) : ('failed' as const);
   await x.record.ended(task, runOf(x, task), { outcome, code: undefined, output: '', durationMs, problem });

@@ -32,7 +32,10 @@ export async function runRestore(job: RestoreJob, context: JobContext, deps: Res
     return await attemptOnce(job, context, deps);
   } catch (error) {
     context.signal.throwIfAborted();
-    deps.log.error({ err: causeOf(error), operation: job.request }, 'this worker stops here; the restore is gone on with');
+    deps.log.error(
+      { err: causeOf(error), operation: job.request },
+      'this worker stops here; the restore is gone on with',
+    );
     return { kind: 'later', afterMs: TAKE_OVER_WAIT_MS };
   }
 }
@@ -105,12 +108,7 @@ async function planNow(deps: RestoreDeps, request: RestoreRequest, signal: Abort
 }
 
 /** From where the journal and the nodes say that it stands. */
-async function goOn(
-  context: JobContext,
-  deps: RestoreDeps,
-  lease: Lease,
-  request: RestoreRequest,
-): Promise<JobResult> {
+async function goOn(context: JobContext, deps: RestoreDeps, lease: Lease, request: RestoreRequest): Promise<JobResult> {
   const halt = new AbortController();
   const signal = AbortSignal.any([context.signal, lease.lost, halt.signal]);
   const restore = { cluster: request.cluster, request: request.id, token: lease.token };
