@@ -104,7 +104,7 @@ describe('a restore', () => {
   let request: RestoreRequest;
 
   test('that two people approved is carried out by the worker: deleted keys are back, later ones are gone', async () => {
-    onTestFailed(async () => console.log((await bot.log()).split('\n').slice(-40).join('\n')));
+    onTestFailed(async () => console.log((await bot.log()).split('\n').slice(-12).join('\n')));
     const etcdctl = (...argv: string[]) => parts.cluster('newer').etcdctl(argv);
     const valueOf = async (key: string) => (await etcdctl('get', key, '--print-value-only')).trim();
     const form = await eventually('the first snapshot', async () => {
