@@ -1,7 +1,6 @@
 /** Owns the command line: its words, its options, and what its exit codes mean. */
 import { Command, Option } from 'commander';
-import type { Config } from './config.ts';
-import type { ReadConfig } from './config/read.ts';
+import type { Config, ReadConfig } from './config.ts';
 import type { Reader, Role } from './config/secrets.ts';
 import { KeyturnError } from './domain/error.ts';
 
@@ -80,8 +79,8 @@ function configOption(): Option {
 }
 
 /** Ends the process with every problem of the configuration when there is one. */
-function configIn({ read }: Handlers, file: string, reader: Reader): Config {
-  const found = read(file, reader);
+function configIn(handlers: Handlers, file: string, reader: Reader): Config {
+  const found = handlers.read(file, reader);
   if (found.ok) return found.config;
   const { problems } = found;
   const title = `${file}: ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}`;

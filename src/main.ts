@@ -34,9 +34,8 @@ import { checkConnections, renderProbe, type Probe } from './commands/check-conn
 import { buildCommands } from './commands/index.ts';
 import { etcdProbe, nodeProbes } from './commands/probes.ts';
 import { proveAudit, type AuditCopy } from './commands/verify-audit.ts';
-import type { Config, SecretRef, StoreConfig } from './config.ts';
-import { readConfig, secretValue } from './config/read.ts';
-import type { Role } from './config/secrets.ts';
+import { readConfig, type Config, type SecretRef, type StoreConfig } from './config.ts';
+import { secretValue, type Role } from './config/secrets.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import { handleJob } from './jobs/handle.ts';
 import { watchRequests } from './jobs/watch-requests.ts';

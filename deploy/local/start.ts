@@ -12,20 +12,29 @@ import type { Readable } from 'node:stream';
 import { parse } from 'yaml';
 import { tsxArgv, writeBotConfig } from './bot.ts';
 import { startEnvironment, type Environment } from './environment.ts';
+import { describeNodes } from './nodes/description.ts';
+import type { ClusterOptions, LocalCluster } from './nodes/nodes.ts';
 import { becomeRoot, cloneDir } from './parts/host.ts';
 import { LocalPartsError } from './parts/problem.ts';
-import { seedKeys } from './seed.ts';
+import { seedKeys, seedKubernetes } from './seed.ts';
 import { appFromManifest } from './workspace/manifest.ts';
 import type { Workspace } from './workspace/server.ts';
 
-const CLUSTER = 'demo';
+/** kubeadm's layout on three nodes, and one node installed by hand. */
+const CLUSTERS = [
+  { name: 'demo', etcdVersion: '3.5', layout: 'kubeadm', nodes: ['cp1', 'cp2', 'cp3'] },
+  { name: 'edge', etcdVersion: '3.5', layout: 'e', nodes: ['edge1'] },
+] as const satisfies readonly ClusterOptions[];
+const DEMO = CLUSTERS[0].name;
 const WORKSPACE_PORT = 8090;
 const PAGE_PORT = Number(process.env['KEYTURN_PORT'] ?? 8065);
 const BOT_UP_WITHIN_MS = 30_000;
 const THINGS_TO_TRY = [
   `\`/etcd help\` - what you can do`,
-  `\`/etcd backup ${CLUSTER}\` - a backup now, told in one message`,
-  `\`/etcd status ${CLUSTER}\` and \`/etcd snapshots ${CLUSTER}\` - what there is`,
+  `\`/etcd backup ${DEMO}\` - a backup now, told in one message`,
+  `\`/etcd status ${DEMO}\` and \`/etcd snapshots ${DEMO}\` - what there is`,
+  `In a terminal, lose something: \`npm run local -- kv ${DEMO} del /registry/configmaps --prefix\``,
+  `\`/etcd restore ${DEMO}\` - ask as one person, approve as two others; then \`npm run local -- kv ${DEMO} get /registry --prefix --keys-only\` shows what came back`,
 ];
 
 if (process.env['KEYTURN_CONFIG'] === undefined) await startAll();
@@ -65,10 +74,10 @@ async function bringUp(
   end: (exitCode: number) => void,
 ): Promise<void> {
   const dir = join(cloneDir, '.local/start');
-  say('Keyturn on this machine: three control-plane nodes, Redis, S3 and a chat. The first start installs parts.');
+  say('Keyturn on this machine: four control-plane nodes, Redis, S3 and a chat. The first start installs parts.');
   const environment = await startEnvironment({
     dir,
-    clusters: [{ name: CLUSTER, etcdVersion: '3.5', nodes: ['cp1', 'cp2', 'cp3'] }],
+    clusters: CLUSTERS,
     onProgress: say,
   });
   ends.push(() => environment.stop());
@@ -84,7 +93,8 @@ async function bringUp(
   ends.push(() => page.close());
   const workspace = await startWorkspaceProcess(environment, log.fd, { socketPath, publicUrl: url });
   ends.push(() => endProcess(workspace.process));
-  const seeding = seedKeys(environment.nodes.cluster(CLUSTER), 2_000);
+  await describeNodes(environment.nodes);
+  const seeding = Promise.all(environment.nodes.clusters.map(seed));
 
   say('keyturn: starting the bot');
   const config = await writeConfig(environment, dir, workspace.about);
@@ -138,7 +148,7 @@ async function startWorkspaceProcess(
 
 async function writeConfig({ nodes, redis, s3 }: Environment, dir: string, { apiUrl, tokens, ids }: About) {
   const channel = (name: string): string => ids.channels[name] ?? '';
-  const cluster = nodes.cluster(CLUSTER);
+  const admins = [ids.groups['etcd-admins'] ?? ''];
   return writeBotConfig({
     dir: join(dir, 'bot'),
     slack: {
@@ -149,16 +159,25 @@ async function writeConfig({ nodes, redis, s3 }: Environment, dir: string, { api
     },
     redisUrl: redis.url,
     s3Endpoint: s3.endpoint,
-    operators: [ids.groups['etcd-admins'] ?? ''],
+    operators: admins,
     ssh: nodes.ssh,
-    clusters: [
-      {
-        name: CLUSTER,
-        nodes: cluster.nodes.map(({ name, address, hostKey }) => ({ name, address, ssh: { hostKey } })),
-        backup: { schedule: '0 */6 * * *', rpo: '8h' },
-      },
-    ],
+    clusters: nodes.clusters.map((cluster) => ({
+      name: cluster.name,
+      nodes: cluster.nodes.map(({ name, address, hostKey }) => ({ name, address, ssh: { hostKey } })),
+      backup: { schedule: '0 */6 * * *', rpo: '8h' },
+      restore: { approvals: 2, expires: '30m', onFailure: 'roll-back' },
+    })),
+    more: {
+      // Of three admins one asks, and the two others approve.
+      people: { request: admins, approve: admins, operate: admins },
+      audit: { folder: join(dir, 'data/audit'), store: 's3' },
+    },
   });
+}
+
+async function seed(cluster: LocalCluster): Promise<void> {
+  await seedKubernetes(cluster);
+  await seedKeys(cluster, 2_000);
 }
 
 /** A process of its own group, so that Ctrl-C reaches only us; it ends by itself when we are gone. */

@@ -12,6 +12,8 @@ import type { ApprovalsReport } from './list-approvals.ts';
 import type { RequestClick } from './review-restore.ts';
 import type { SecretAnswer, StepUpAnswer } from './step-up.ts';
 
+export type { ChangeAnswer };
+
 /** What the form to ask for a restore shows. */
 export interface RestoreForm {
   readonly cluster: string;

@@ -1,6 +1,6 @@
 /** Owns what people are told when they ask whether the audit is whole: on this machine's disk, in the store, and both against each other. */
 import { verifyAudit, type AuditVerdict } from '../domain/audit.ts';
-import { KeyturnError, type Problem } from '../domain/error.ts';
+import { KeyturnError, toProblem, type Problem } from '../domain/error.ts';
 
 /** One copy of the audit: text by the name of its chain. */
 export interface AuditCopy {
@@ -45,8 +45,7 @@ async function readStore(
     return { stored: { copy: store, chains, verdict: verifyAudit(chains) }, away: undefined };
   } catch (error) {
     if (!(error instanceof KeyturnError)) throw error;
-    const { code, message, hint } = error;
-    return { stored: undefined, away: { code, message, hint } };
+    return { stored: undefined, away: toProblem(error, store.name) };
   }
 }
 

@@ -1,4 +1,5 @@
-/** Owns which secrets a configuration refers to, so that all that are missing can be told at once. */
+/** Owns which secrets a configuration refers to, so that all that are missing can be told at once, and what they come to. */
+import { readFileSync } from 'node:fs';
 import type { Config, SecretRef } from './types.ts';
 
 /** Which half of the bot runs; the worker asks Slack who people are, and hears nothing from it. */
@@ -55,4 +56,14 @@ export function renderMissingSecret({ path, ref }: NamedSecret): string {
   return 'env' in ref
     ? `${path}: found no environment variable ${ref.env}; expected the secret in it`
     : `${path}: found nothing readable in ${ref.file}; expected the secret in it`;
+}
+
+/** What a reference leads to; undefined when there is nothing, and an empty one counts as nothing. */
+export function secretValue(ref: SecretRef): string | undefined {
+  try {
+    const value = 'env' in ref ? process.env[ref.env] : readFileSync(ref.file, 'utf8').trim();
+    return value === '' ? undefined : value;
+  } catch {
+    return undefined;
+  }
 }

@@ -73,6 +73,47 @@ export function etcdClientContract(setUp: () => Promise<EtcdClientUnderTest>): v
     expect(revision).toBeGreaterThanOrEqual(member.revision);
   });
 
+  test('facts are told of every node, in the order of the configuration', async () => {
+    const { nodes, missing } = await session.facts();
+    expect(missing).toEqual([]);
+    expect(nodes.map(({ node }) => node)).toEqual(under.cluster.nodes.map(({ name }) => name));
+    const { members } = await session.status();
+    for (const { node, etcd, etcdVersion, peerUrls, argv, dataDir, kubelet, tools } of nodes) {
+      const own = members.find((each) => each.node === node);
+      expect({ etcdVersion, peerUrls }).toEqual({ etcdVersion: own?.version, peerUrls: own?.peerUrls });
+      expect(etcd).toEqual(session.found.find((each) => each.node === node));
+      expect(argv[0]).toMatch(/^\/.*\/etcd$/);
+      expect(dataDir.path).toBe(etcd.dataDir);
+      expect(dataDir.freeBytes).toBeGreaterThan(0);
+      expect(kubelet).toBeUndefined();
+      for (const { version, path, from, sha256 } of tools) {
+        expect(version).toMatch(/^3\.\d+\.\d+$/);
+        expect(path).toMatch(/^\//);
+        expect(from).toBe('node');
+        expect(sha256).toMatch(/^[0-9a-f]{64}$/);
+      }
+      expect(tools.map(({ name }) => name)).toEqual(expect.arrayContaining(['etcdctl', 'etcdutl']));
+    }
+  });
+
+  test("facts that are not waited for end with the signal's reason", async () => {
+    await expect(session.facts(AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
+  });
+
+  test('every member has the same hash at the same revision', async () => {
+    const { members } = await session.status();
+    const revision = members.map((each) => each.revision).reduce((a, b) => (a < b ? a : b));
+    const hashes = await Promise.all(members.map((each) => session.hashAt(each, revision)));
+    expect(new Set(hashes).size).toBe(1);
+    expect(hashes[0]).toBeGreaterThan(0);
+    expect(hashes[0]).toBeLessThan(2 ** 32);
+  });
+
+  test("a hash that is not waited for ends with the signal's reason", async () => {
+    const hashing = session.hashAt(member, member.revision, AbortSignal.abort(new Error('enough')));
+    await expect(hashing).rejects.toThrow('enough');
+  });
+
   test('a snapshot is whole, its trailer included, and a second one may be read beside it', async () => {
     const streams = await Promise.all([session.openSnapshot(member, READING), session.openSnapshot(member, READING)]);
     for (const bytes of await Promise.all(streams.map(readAll))) expectWholeSnapshot(bytes);

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { ClusterSpec, ClusterStatus, EtcdOnNode, MemberStatus } from '../../src/domain/cluster.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
+import type { NodeFacts } from '../../src/domain/restore/facts.ts';
 import type { EtcdClient, EtcdSession, SnapshotStream } from '../../src/ports.ts';
 
 /** How etcd sends a snapshot: blobs of 32 KiB, the sha256 of all before as a last message. */
@@ -31,7 +32,7 @@ export interface FakeEtcdOptions {
   /** `status` throws this. */
   readonly statusError?: KeyturnError;
   readonly missing?: EtcdSession['missing'];
-  /** Default: nothing is known of any node. */
+  /** Default: those of healthy members under systemd, on all nodes that are not missing. */
   readonly facts?: Awaited<ReturnType<EtcdSession['facts']>>;
   /** Default: the same for every member. */
   readonly hashOf?: (member: MemberStatus) => number;
@@ -156,8 +157,14 @@ export function fakeEtcd(initial: FakeEtcdOptions = {}): FakeEtcd {
           if (options.statusError !== undefined) throw options.statusError;
           return statusOf(cluster, options);
         },
-        facts: async () => options.facts ?? { nodes: [], missing: options.missing ?? [] },
-        hashAt: async (member) => options.hashOf?.(member) ?? 3_735_928_559,
+        facts: async (given) => {
+          given?.throwIfAborted();
+          return options.facts ?? { nodes: factsOf(cluster, options), missing: options.missing ?? [] };
+        },
+        hashAt: async (member, _revision, given) => {
+          given?.throwIfAborted();
+          return options.hashOf?.(member) ?? 3_735_928_559;
+        },
         countKeys: async () => ({ keys: options.keys ?? 1000n, revision: options.revision ?? 4711n }),
         openSnapshot,
         close: async () => {
@@ -239,6 +246,40 @@ function foundOn(cluster: ClusterSpec, members: readonly MemberStatus[]): readon
         quotaBytes: member.quota,
       },
     ];
+  });
+}
+
+function factsOf(cluster: ClusterSpec, options: FakeEtcdOptions): readonly NodeFacts[] {
+  const members = membersOf(cluster, options);
+  return foundOn(cluster, members).map((etcd): NodeFacts => {
+    const { version, peerUrls } = members.find(({ node }) => node === etcd.node) ?? plainMember(0, options);
+    const tool = { version, from: 'node' } as const;
+    return {
+      node: etcd.node,
+      etcd,
+      etcdVersion: version,
+      peerUrls,
+      argv: ['/usr/bin/etcd', `--name=${etcd.memberName}`, `--data-dir=${etcd.dataDir}`],
+      hasConfigFile: false,
+      dataDir: {
+        path: etcd.dataDir,
+        uid: 0,
+        gid: 0,
+        isMountPoint: false,
+        mountsInside: [],
+        freeBytes: 100 * 1024 ** 3,
+      },
+      walDir: undefined,
+      apiServer: undefined,
+      scheduler: undefined,
+      controllerManager: undefined,
+      kubelet: undefined,
+      runtime: undefined,
+      tools: [
+        { ...tool, name: 'etcdctl', path: '/usr/bin/etcdctl', sha256: 'c'.repeat(64) },
+        { ...tool, name: 'etcdutl', path: '/usr/bin/etcdutl', sha256: 'd'.repeat(64) },
+      ],
+    };
   });
 }
 

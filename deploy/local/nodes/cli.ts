@@ -1,28 +1,14 @@
-/** Owns the developers' way to local nodes: `npx tsx deploy/local/nodes/cli.ts up`, then `exec` and `down` from elsewhere. */
+/** Owns the developers' way to local nodes: `npm run local -- up`, then `exec`, `kv` and `down` from elsewhere. */
 import { spawnSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { becomeRoot, cloneDir } from '../parts/host.ts';
 import { LocalPartsError } from '../parts/problem.ts';
+import { describeNodes, readDescription, type Description, type NodeDescription } from './description.ts';
 import { LAYOUTS, type LayoutName } from './layouts.ts';
-import { startNodes, type ClusterOptions, type LocalNode, type LocalNodes } from './nodes.ts';
+import { startNodes, type ClusterOptions } from './nodes.ts';
 import { isAlive, type ProcessId } from './processes.ts';
-
-interface Description {
-  readonly hub: LocalNodes['hub'];
-  readonly ssh: LocalNodes['ssh'];
-  readonly clusters: readonly {
-    readonly name: string;
-    readonly etcdVersion: string;
-    readonly nodes: readonly {
-      readonly name: string;
-      readonly address: string;
-      readonly hostKey: string;
-      readonly inside: readonly string[];
-    }[];
-  }[];
-}
 
 /** `name:version:count[:layout]`, e.g. `prod:3.5:3:kubeadm`. */
 function clusterOf(text: string, before: readonly ClusterOptions[] = []): ClusterOptions[] {
@@ -42,13 +28,22 @@ function isLayout(name: string): name is LayoutName {
   return Object.hasOwn(LAYOUTS, name);
 }
 
-const folder = ['-d, --dir <folder>', 'work files of the instance', join(cloneDir, '.local/dev')] as const;
-const program = new Command('nodes').description('Real control-plane nodes on this machine').enablePositionalOptions();
+/** Where nodes may run: those of `npm start`, and those of `up`. */
+const START_DIR = join(cloneDir, '.local/start/nodes');
+const DEV_DIR = join(cloneDir, '.local/dev');
+const runningIn = [
+  '-d, --dir <folder>',
+  'where the nodes run; by default those of npm start, else those of up',
+] as const;
+
+const program = new Command('npm run local --')
+  .description('Real control-plane nodes on this machine')
+  .enablePositionalOptions();
 
 program
   .command('up')
   .description('start nodes, and keep them until Ctrl-C or `down`')
-  .option(...folder)
+  .option('-d, --dir <folder>', 'work files of the instance', DEV_DIR)
   .option('-c, --cluster <name:version:count[:layout]>', 'a cluster (may be given again); default dev:3.5:3', clusterOf)
   .action(async ({ dir, cluster }: { dir: string; cluster?: ClusterOptions[] }) => {
     await becomeRoot();
@@ -57,9 +52,7 @@ program
     const end = (): void => void nodes.stop().then(() => process.exit(0));
     process.once('SIGINT', end);
     process.once('SIGTERM', end);
-    const description = JSON.stringify(describe(nodes), undefined, 2);
-    await writeFile(join(nodes.instanceDir, 'nodes.json'), description);
-    console.log(description);
+    console.log(JSON.stringify(await describeNodes(nodes), undefined, 2));
   });
 
 program
@@ -67,21 +60,46 @@ program
   .description('run a command as root on a node')
   .argument('<node>', 'cp1, or cluster/cp1')
   .argument('<command...>')
-  .option(...folder)
+  .option(...runningIn)
   .passThroughOptions()
-  .action(async (node: string, command: string[], { dir }: { dir: string }) => {
-    const { clusters } = JSON.parse(await readFile(join(dir, 'nodes.json'), 'utf8')) as Description;
+  .action(async (node: string, command: string[], { dir }: { dir?: string }) => {
+    const { clusters } = await running(dir);
     const all = clusters.flatMap((c) => c.nodes.map((n) => ({ ...n, names: [n.name, `${c.name}/${n.name}`] })));
     const found = all.find((each) => each.names.includes(node));
-    if (found === undefined) throw new Error(`No node ${node}; there are ${all.map((n) => n.names[1]).join(', ')}`);
-    const [enter = '', ...args] = found.inside;
-    process.exitCode = spawnSync(enter, [...args, ...command], { stdio: 'inherit' }).status ?? 1;
+    if (found === undefined)
+      throw unknown(
+        'node',
+        node,
+        all.map(({ names }) => names[1]),
+      );
+    runInside(found, command);
+  });
+
+program
+  .command('kv')
+  .description('look at keys of a cluster, write them or delete them: what etcdctl takes')
+  .argument('<cluster>')
+  .argument('<get|put|del...>', 'e.g. get /registry --prefix --keys-only')
+  .option(...runningIn)
+  .passThroughOptions()
+  .action(async (name: string, command: string[], { dir }: { dir?: string }) => {
+    const { clusters } = await running(dir);
+    const cluster = clusters.find((each) => each.name === name);
+    const node = cluster?.nodes[0];
+    if (cluster === undefined || node === undefined) {
+      throw unknown(
+        'cluster',
+        name,
+        clusters.map((each) => each.name),
+      );
+    }
+    runInside(node, [...cluster.etcdctl, ...command]);
   });
 
 program
   .command('down')
   .description('end the nodes that `up` started')
-  .option(...folder)
+  .option('-d, --dir <folder>', 'work files of the instance', DEV_DIR)
   .action(async ({ dir }: { dir: string }) => {
     const starter = JSON.parse(await readFile(join(dir, 'starter'), 'utf8')) as ProcessId;
     if (await isAlive(starter)) process.kill(starter.pid, 'SIGTERM');
@@ -90,22 +108,23 @@ program
     }
   });
 
-function describe(nodes: LocalNodes): Description {
-  const node = (each: LocalNode): Description['clusters'][number]['nodes'][number] => ({
-    name: each.name,
-    address: each.address,
-    hostKey: each.hostKey,
-    inside: each.inside([]),
-  });
-  return {
-    hub: nodes.hub,
-    ssh: nodes.ssh,
-    clusters: nodes.clusters.map((cluster) => ({
-      name: cluster.name,
-      etcdVersion: cluster.etcdVersion,
-      nodes: [...cluster.nodes, ...(cluster.bastion === undefined ? [] : [cluster.bastion])].map(node),
-    })),
-  };
+/** The nodes that run in that folder; without one, those of `npm start`, else those of `up`. */
+async function running(dir: string | undefined): Promise<Description> {
+  await becomeRoot();
+  for (const each of dir === undefined ? [START_DIR, DEV_DIR] : [resolve(dir)]) {
+    const description = await readDescription(each);
+    if (description !== undefined) return description;
+  }
+  throw new LocalPartsError('No local nodes run.', { hint: 'Start them: npm start, or npm run local -- up.' });
+}
+
+function unknown(what: string, name: string, all: readonly (string | undefined)[]): LocalPartsError {
+  return new LocalPartsError(`There is no local ${what} ${name}.`, { hint: `There are ${all.join(', ')}.` });
+}
+
+function runInside({ inside }: NodeDescription, command: readonly string[]): void {
+  const [enter = '', ...args] = [...inside, ...command];
+  process.exitCode = spawnSync(enter, args, { stdio: 'inherit' }).status ?? 1;
 }
 
 await program.parseAsync().catch((error: unknown) => {

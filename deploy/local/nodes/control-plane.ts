@@ -1,4 +1,4 @@
-/** Owns what runs beside etcd on a local node, all of it stand-ins: kubelet, kube-apiserver, kube-scheduler, kube-controller-manager. */
+/** Owns what runs beside etcd on a local node, all of it stand-ins: kubelet with its crictl, kube-apiserver, kube-scheduler, kube-controller-manager. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -37,6 +37,7 @@ async function kubelet({ manifestsDir }: Layout): Promise<ControlPlane> {
   return {
     files: {
       ...(await program('kubelet', 'kubelet.py')),
+      ...(await program('crictl', 'crictl.sh')),
       [KUBELET_CONFIG]: plain(stringify({ ...config, staticPodPath: manifestsDir })),
       ...unit('kubelet', [`${PROGRAMS}/kubelet`, `--config=${KUBELET_CONFIG}`]),
     },

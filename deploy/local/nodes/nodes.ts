@@ -11,15 +11,8 @@ import { apiCaPath } from './control-plane.ts';
 import { etcdPrograms, type EtcdVersion } from './etcd-files.ts';
 import { claimInstance, type Instance } from './instance.ts';
 import { caPath, pairPaths, type Layout } from './layouts.ts';
-import {
-  LocalMachine,
-  fingerprint,
-  makeSshKey,
-  publicKeyOf,
-  type ExecOptions,
-  type ExecOutput,
-  type MachineSpec,
-} from './machine.ts';
+import { LocalMachine, type ExecOptions, type ExecOutput } from './machine.ts';
+import { fingerprint, makeSshKey, publicKeyOf, type MachineSpec } from './prepare-machine.ts';
 import type { PairName } from './pki.ts';
 import {
   allMachines,
@@ -84,10 +77,12 @@ export interface LocalCluster {
   node(name: string): LocalNode;
   /** Runs etcdctl with certificates against all members, on the first running node or on `node`. Throws when it fails. */
   etcdctl(args: readonly string[], options?: ExecOptions & { readonly node?: string }): Promise<string>;
+  /** The argv of etcdctl on one of its nodes, with certificates, against all members of running nodes. */
+  etcdctlArgv(): readonly string[];
   /** Resolves when every member of a running node is healthy; throws after `timeoutMs` (default 30,000). */
   waitHealthy(timeoutMs?: number): Promise<void>;
-  /** Asks the kube-apiserver on a node (the first by default), without a certificate, e.g. `/readyz`; undefined: no answer. */
-  api(path: string, options?: { readonly node?: string }): Promise<ApiAnswer | undefined>;
+  /** Asks the kube-apiserver on a node (the first by default), without a certificate, e.g. `/readyz`. */
+  api(path: string, options?: { readonly node?: string }): Promise<ApiAnswer>;
   /** Resolves when the kube-apiserver of every running node says `/readyz`, at once where the layout has none. */
   waitServing(timeoutMs?: number): Promise<void>;
   /** Puts new certificates on every node, e.g. expired ones. etcd takes them up with the next connection. */
@@ -95,6 +90,7 @@ export interface LocalCluster {
 }
 
 export interface ApiAnswer {
+  /** 0: no answer. */
   readonly status: number;
   readonly body: string;
 }
@@ -171,11 +167,15 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
   const nodes = all.slice(0, plan.nodes.length);
   const { name, etcdVersion } = plan.options;
   const node = (wanted: string): LocalNode => pick(nodes, wanted, 'node');
+  const argv = (): readonly string[] =>
+    etcdctlArgv(
+      plan,
+      nodes.filter((each) => each.isRunning()),
+    );
   const etcdctl: LocalCluster['etcdctl'] = async (args, options = {}) => {
     const runner = options.node === undefined ? nodes.find((each) => each.isRunning()) : node(options.node);
     if (runner === undefined) throw new Error(`No node of ${name} is running.`);
-    const endpoints = nodes.filter((each) => each.isRunning()).map((each) => `https://${each.address}:2379`);
-    const output = await runner.exec(['env', ...etcdctlArgv(plan, endpoints), ...args], options);
+    const output = await runner.exec([...argv(), ...args], options);
     if (output.code !== 0) throw new Error(`etcdctl ${args.join(' ')} on ${runner.name}: ${lastLines(output)}`);
     return output.stdout;
   };
@@ -184,7 +184,7 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
     const output = await asked.exec(['python3', '-', apiCaPath(plan.layout), path], { input: await askApi });
     const end = output.stdout.indexOf('\n');
     if (output.code !== 0) throw new Error(`kube-apiserver on ${asked.name} could not be asked: ${lastLines(output)}`);
-    return end < 0 ? undefined : { status: Number(output.stdout.slice(0, end)), body: output.stdout.slice(end + 1) };
+    return { status: Number(output.stdout.slice(0, Math.max(end, 0))), body: output.stdout.slice(end + 1) };
   };
   return {
     name,
@@ -196,6 +196,7 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
     dataDir: plan.layout.dataDir,
     node,
     etcdctl,
+    etcdctlArgv: argv,
     waitHealthy: (timeoutMs = UP_WITHIN_MS) => waitHealthy(name, etcdctl, timeoutMs),
     api,
     waitServing: async (timeoutMs = UP_WITHIN_MS) => {
@@ -238,9 +239,11 @@ function localNode(spec: MachineSpec, hostPublicKey: string, machine: LocalMachi
   };
 }
 
-function etcdctlArgv({ options, layout }: ClusterPlan, endpoints: readonly string[]): string[] {
+function etcdctlArgv({ options, layout }: ClusterPlan, members: readonly LocalNode[]): string[] {
+  const endpoints = members.map(({ address }) => `https://${address}:2379`);
   const { certificate, key } = pairPaths(layout, 'healthcheck-client');
   return [
+    'env',
     'ETCDCTL_API=3',
     etcdPrograms[options.etcdVersion].etcdctl,
     `--endpoints=${endpoints.join(',')}`,
@@ -250,7 +253,7 @@ function etcdctlArgv({ options, layout }: ClusterPlan, endpoints: readonly strin
 
 async function waitServing(node: string, api: LocalCluster['api'], timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  while ((await api('/readyz', { node }))?.status !== 200) {
+  while ((await api('/readyz', { node })).status !== 200) {
     if (Date.now() > deadline) {
       throw new LocalPartsError(`kube-apiserver of ${node} is not ready after ${timeoutMs / 1000} s.`, {
         hint: 'See the node: `journalctl -u kubelet -u kube-apiserver` and /var/log/containers there.',

@@ -6,7 +6,7 @@ import { ADMIN_CONF, adminConf, apiCaPath, controlPlane } from './control-plane.
 import { etcdFiles, type EtcdVersion } from './etcd-files.ts';
 import type { Machine } from './instance.ts';
 import { caPath, LAYOUTS, pairPaths, type Layout, type LayoutName } from './layouts.ts';
-import { prepareMachine, userOf, type MachineFile, type MachineSpec } from './machine.ts';
+import { prepareMachine, userOf, type MachineFile, type MachineSpec } from './prepare-machine.ts';
 import { apiPairNames, isApiPair, makePki, pairNames, type PairName, type Pki } from './pki.ts';
 
 /** What differs from the layout of that name may be said beside it, e.g. another `dataDir`. */

@@ -155,7 +155,7 @@ function unusable(error: KeyturnError): Member {
 
 /** etcd reads some 200 MB a second for a hash; a busy one on a slow disk far less. Milliseconds. */
 function hashTimeout({ dbSize }: MemberStatus): number {
-  return 60_000 + dbSize / 20_000;
+  return 60_000 + Math.ceil(dbSize / 20_000);
 }
 
 function session(cluster: ClusterSpec, found: readonly SeenNode[], missing: readonly MissingNode[]): EtcdSession {
@@ -203,6 +203,8 @@ async function clusterFacts(
       return readFacts(known, { spec, status }, signal).catch(ifKnown((error): MissingNode => ({ node, error })));
     }),
   );
+  // Even where the reason to stop is one that people can be told of.
+  signal?.throwIfAborted();
   return {
     nodes: looks.filter((each): each is NodeFacts => !('error' in each)),
     missing: [...missing, ...looks.filter((each): each is MissingNode => 'error' in each)].map(asMissing),

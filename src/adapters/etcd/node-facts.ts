@@ -184,8 +184,8 @@ function workingDirectory({ etcd }: FoundEtcd, survey: Survey): string {
 }
 
 /**
- * A manifest's own words before what the mounts tell: where the node has such a directory mounted twice, the kubelet
- * goes by the manifest.
+ * A manifest's own words and etcd's own path before what the mounts tell: where the node has such a directory in two
+ * places, one of them a mount point, it is by these that etcd will find what is put there.
  */
 function onNode(
   inside: string,
@@ -194,9 +194,9 @@ function onNode(
   { etcd: process, mounts }: Survey,
 ): readonly string[] {
   const byManifest = pod === undefined ? undefined : pathOnNode(pod, inside);
-  if (etcd.pid === undefined) return pod === undefined ? [inside] : byManifest === undefined ? [] : [byManifest];
-  const own = process?.mounts;
-  return [...(byManifest === undefined ? [] : [byManifest]), ...(own ? candidates(inside, own, mounts) : [inside])];
+  const told = byManifest === undefined ? [] : [byManifest];
+  if (etcd.pid === undefined) return pod === undefined ? [inside] : told;
+  return [...told, inside, ...candidates(inside, process?.mounts ?? [], mounts)];
 }
 
 function directory(

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { etcdClient } from '../../../src/adapters/etcd/client.ts';
 import { etcdctlSudoers } from '../../../src/adapters/etcd/sudoers.ts';
-import { detachedSteps, stepSudoers } from '../../../src/adapters/ssh/detached.ts';
+import { detachedSteps } from '../../../src/adapters/ssh/detached.ts';
 import { sshShell } from '../../../src/adapters/ssh/shell.ts';
 import { pickMember } from '../../../src/domain/cluster.ts';
 import type { ClusterSpec, ClusterStatus, MemberStatus, NodeSpec } from '../../../src/domain/cluster.ts';
@@ -105,6 +105,26 @@ describe('what runs on a node', () => {
     const bastion = newer.bastion as LocalNodeEnv;
     const opened = client.open({ ...clusterOf(env, newer), nodes: [specOf(env, bastion)] });
     await expect(opened).rejects.toMatchObject({ code: 'node.etcd-not-found' });
+  });
+});
+
+describe('the right to run steps', () => {
+  const rules = `/etc/sudoers.d/${env.ssh.user}-steps`;
+
+  test('is all that facts need besides; without it they are missing, and backups go on', async () => {
+    const line = await asRootOn(cp1, ['cat', rules]);
+    await asRootOn(cp1, ['rm', rules]);
+    try {
+      await withSession(clusterOf(env, newer), async (session) => {
+        const { nodes, missing } = await session.facts();
+        expect(nodes.map(({ node }) => node)).toEqual(['cp2', 'cp3']);
+        expect(missing).toMatchObject([{ node: 'cp1', hint: expect.stringContaining('read\\ -r\\ n') as string }]);
+        const member = memberOn(await session.status(), 'cp1');
+        expectWholeSnapshot(await readAll(await session.openSnapshot(member, reading())));
+      });
+    } finally {
+      await writeOn(cp1, rules, line, '440');
+    }
   });
 });
 
@@ -319,6 +339,22 @@ describe.each([newer, older])('without forwarding, etcd $etcdVersion', (cluster)
       });
     }
     expect(seen[1]).toEqual(seen[0]);
+  });
+
+  test('a hash is the same either way, with no more right than restores need anyhow', async () => {
+    const direct: ClusterSpec = { ...spec, nodes: [specOf(env, node)] };
+    const hashes: number[] = [];
+    for (const way of [direct, spec]) {
+      await withSession(way, async (session) => {
+        const member = memberOn(await session.status(), node.name);
+        hashes.push(await session.hashAt(member, member.revision));
+        await expect(session.hashAt(member, member.revision + 1_000_000n)).rejects.toMatchObject({
+          code: 'etcd.unreachable',
+          message: expect.stringContaining('future revision') as string,
+        });
+      });
+    }
+    expect(hashes[1]).toBe(hashes[0]);
   });
 
   test('a rate limit holds it back, and one that is closed early leaves nothing', async () => {

@@ -267,10 +267,16 @@ class Kubelet:
 def containers():
     """Those that are there, by their cgroups."""
     top = f"{TREES[0]}/{PODS}"
-    for pod in os.listdir(top) if os.path.isdir(top) else []:
-        for container in os.listdir(f"{top}/{pod}"):
-            if os.path.isdir(f"{top}/{pod}/{container}"):
-                yield Container(pod.removeprefix("pod"), container)
+    for pod in folders(top):
+        for container in folders(f"{top}/{pod}"):
+            yield Container(pod.removeprefix("pod"), container)
+
+
+def folders(path):
+    try:
+        return [entry.name for entry in os.scandir(path) if entry.is_dir()]
+    except FileNotFoundError:
+        return []
 
 
 def stat_of(pid):
