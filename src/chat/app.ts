@@ -21,7 +21,7 @@ import type { Connections } from './connections.ts';
 import { conversation } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
 import { deliverer } from './deliver.ts';
-import type { DialogAnswer, SubmissionAnswer } from './dialog-talk.ts';
+import type { DialogAnswer, SubmissionAnswer } from './form-answer.ts';
 import { peopleDirectory } from './people.ts';
 import { reply } from './reply.ts';
 import type { Respond } from './reply.ts';

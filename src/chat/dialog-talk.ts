@@ -8,8 +8,10 @@ import { channelLink, message, mrk, section } from './blocks.ts';
 import type { MessageView, Mrkdwn } from './blocks.ts';
 import { enrolKey } from './message-state.ts';
 import type { EnrolCall } from './message-state.ts';
+import { about, PATIENCE_MS, soon } from './form-answer.ts';
+import type { Submission, SubmissionAnswer } from './form-answer.ts';
 import { typedIn } from './modal-blocks.ts';
-import type { ChosenOption, FormValues } from './modal-blocks.ts';
+import type { ChosenOption } from './modal-blocks.ts';
 import { remember } from './remember.ts';
 import { approvedText, changeView } from './restore-talk.ts';
 import type { RestoreTalkOptions } from './restore-talk.ts';
@@ -29,27 +31,6 @@ import {
 import type { FilledForm, FormFacts } from './views/restore-form.ts';
 import { CODE_FIELD, CODE_FORM, codeForm, DENY_FORM, denyForm, REASON_FIELD } from './views/review-forms.ts';
 
-/** A form that was sent. `metadata` and `values` come from the form; who sent it, from Slack. */
-export interface Submission {
-  readonly callback: string;
-  readonly metadata: string;
-  readonly values: FormValues;
-  readonly user: string;
-}
-
-/** What becomes of the dialog at once. */
-export type DialogAnswer =
-  | { readonly kind: 'close' }
-  | { readonly kind: 'show'; readonly view: ModalView }
-  /** A sentence for each field that wants another value. */
-  | { readonly kind: 'errors'; readonly errors: Record<string, string> };
-
-export interface SubmissionAnswer {
-  readonly now: DialogAnswer;
-  /** Never rejects. `words` are for who has closed the dialog meanwhile. */
-  readonly later?: Promise<{ readonly view: ModalView; readonly words: MessageView }>;
-}
-
 /** A button or a choice in a dialog. */
 export interface DialogClick {
   readonly actionId: string;
@@ -64,9 +45,6 @@ export interface Search {
   readonly metadata: string;
   readonly user: string;
 }
-
-/** Slack waits three seconds for a form's answer and for a search's. */
-const PATIENCE_MS = 2000;
 
 // ── Forms that were sent ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,11 +68,6 @@ const FORMS: Readonly<Record<string, FormHandler>> = {
   [ENROL_FORM]: confirmEnrolment,
   [AGREE_FORM]: agreeToEnrol,
 };
-
-/** A form's values hold what people typed, codes among it: none of that goes into the log. */
-function about({ callback, user }: Submission): object {
-  return { callback, user };
-}
 
 function metadataOf({ metadata }: { readonly metadata: string }): CarriedValue {
   const value = parseValue(metadata);
@@ -221,65 +194,6 @@ function codeProblem(problem: Problem): Problem | undefined {
 
 function stepUpView(answer: StepUpAnswer, done: Mrkdwn): MessageView {
   return answer.kind === 'refused' ? problemView(answer.problem) : message(done, [section(done)]);
-}
-
-// ── In time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** How the outcome of some work is shown in the dialog that asked for it. */
-interface Ending<T> {
-  readonly title: string;
-  readonly words: (outcome: T) => MessageView;
-  /** Then there is nothing left to say in the dialog: everybody sees it in the channel. */
-  readonly isDone: (outcome: T) => boolean;
-  /** What another value in `field` could help against. */
-  readonly problemOf: (outcome: T) => Problem | undefined;
-  readonly field: string;
-  /** The form once more, for when the time to say it in the field is over. */
-  readonly again: (problem: Problem) => ModalView;
-}
-
-/** The outcome when it is there in time, else a word that it is worked on and the outcome later. */
-async function soon<T>(
-  options: RestoreTalkOptions,
-  form: Submission,
-  work: Promise<T>,
-  ending: Ending<T>,
-): Promise<SubmissionAnswer> {
-  const { clock } = options;
-  const outcome = work.then(
-    (value) => ({ value }),
-    (error: unknown) => ({ words: explain(options, error, about(form)) }),
-  );
-  const timer = new AbortController();
-  const late = clock.sleep(PATIENCE_MS, timer.signal).then(
-    () => 'late' as const,
-    () => 'late' as const,
-  );
-  const first = await Promise.race([outcome, late]);
-  timer.abort();
-  if (first !== 'late') return { now: inTime(first, ending) };
-  return {
-    now: { kind: 'show', view: waitDialog(ending.title) },
-    later: outcome.then((each) => tooLate(each, ending)),
-  };
-}
-
-type Outcome<T> = { readonly value: T } | { readonly words: MessageView };
-
-function inTime<T>(outcome: Outcome<T>, ending: Ending<T>): DialogAnswer {
-  if ('words' in outcome) return { kind: 'show', view: answerDialog(ending.title, outcome.words) };
-  const problem = ending.problemOf(outcome.value);
-  if (problem !== undefined)
-    return { kind: 'errors', errors: { [ending.field]: `${problem.message} ${problem.hint}` } };
-  if (ending.isDone(outcome.value)) return { kind: 'close' };
-  return { kind: 'show', view: answerDialog(ending.title, ending.words(outcome.value)) };
-}
-
-function tooLate<T>(outcome: Outcome<T>, ending: Ending<T>): { readonly view: ModalView; readonly words: MessageView } {
-  if ('words' in outcome) return { view: answerDialog(ending.title, outcome.words), words: outcome.words };
-  const words = ending.words(outcome.value);
-  const problem = ending.problemOf(outcome.value);
-  return { view: problem === undefined ? answerDialog(ending.title, words) : ending.again(problem), words };
 }
 
 // ── Choices and searches ─────────────────────────────────────────────────────────────────────────────────────────────

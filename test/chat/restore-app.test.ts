@@ -264,7 +264,19 @@ describe('the form', () => {
   test('begins with the newest snapshot, and its search finds those of other clusters too', async () => {
     const w = await world();
     await w.workspace.runCommand('ada', 'general', '/etcd restore prod-eu');
-    await dialog(w, 'ada', /"initial_option":\{[^}]*\{[^}]*2026-11-21 06:00Z/);
+    const id = await dialog(w, 'ada', /"initial_option":\{[^}]*\{[^}]*2026-11-21 06:00Z/);
+    const offered = async (query: string): Promise<string[]> => {
+      const found = await w.workspace.suggest('ada', id, { blockId: 'snapshot', actionId: 'snapshot' }, query);
+      const options = found.ok ? (found.answer['options'] as { description: { text: string } }[]) : [];
+      return options.map(({ description }) => description.text);
+    };
+    expect(await offered('')).toEqual([
+      '20261121T060000Z-17 · 10,233 keys · verified',
+      '20261121T000000Z-16 · 10,233 keys · verified',
+      '⚠️ of cluster staging',
+    ]);
+    expect(await offered('staging')).toEqual(['⚠️ of cluster staging']);
+    expect(await offered('nothing like it')).toEqual([]);
   });
 
   test('a snapshot of another cluster has to be confirmed by its name', async () => {

@@ -27,7 +27,7 @@ function summary(plan: Plan): KnownBlock[] {
     ...lines(warnings.map((warning) => mrk`⚠️ ${plain(warning, 600)}`)),
     ...lines([
       mrk`*Phases*, each with a page of its own:`,
-      ...phases.map(({ title, steps }, i) => mrk`${i + 1}. ${plain(title, 80)} · ${steps.length} on ${nodesOf(steps)}`),
+      ...phases.map(({ title, steps }, i) => mrk`${i + 1}. ${plain(title, 80)} · ${nodesOf(steps)}`),
     ]),
   ];
 }

@@ -104,7 +104,7 @@ export function restoreFormView(facts: FormFacts, foreign?: ChosenOption): Modal
 function introText({ cluster, threshold, groups, needsCode }: FormFacts): ReturnType<typeof mrk> {
   const who = groups.length === 0 ? mrk`` : mrk` of ${join(groups.map(mention), ', ')}`;
   const code = needsCode ? mrk`, each with a one-time code` : mrk``;
-  return mrk`The plan for ${bold(cluster)} is made now, and nothing is touched. It starts once ${plural(threshold, 'approval')}${who} ${threshold === 1 ? mrk`is` : mrk`are`} given${code}; yours doesn't count.`;
+  return mrk`The plan for ${bold(cluster)} is made now, and nothing is touched. The restore starts once ${plural(threshold, 'approval')}${who} ${threshold === 1 ? mrk`is` : mrk`are`} given${code}; yours doesn't count.`;
 }
 
 function confirmField({ description }: ChosenOption): ReturnType<typeof textField> {
