@@ -2,36 +2,47 @@
 /** Reads the configuration, builds everything, starts and stops it: the only file that knows all. */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
-import { parse } from 'yaml';
+import { auditTrail, checkAuditFolder, readAuditFolder, readAuditStore } from './adapters/audit.ts';
 import { catalogue } from './adapters/catalogue.ts';
-import { systemClock } from './adapters/clock.ts';
+import { repeat, systemClock } from './adapters/clock.ts';
 import { cronCalendar, everyMinute } from './adapters/cron.ts';
 import { etcdClient } from './adapters/etcd/client.ts';
 import { sudoersFile } from './adapters/etcd/sudoers.ts';
+import { apiServers } from './adapters/kubernetes/api-servers.ts';
 import { pinoLog, secretRegistry, type SecretRegistry } from './adapters/log.ts';
+import { noCodes, oneTimeCodes, sealingKey } from './adapters/one-time-codes.ts';
 import { redisConnections } from './adapters/redis/connection.ts';
+import { redisRestoreJournal } from './adapters/redis/journal.ts';
 import { redisClusterLease } from './adapters/redis/lease.ts';
 import { redisOutbox } from './adapters/redis/outbox.ts';
 import { redisJobQueue } from './adapters/redis/queue.ts';
+import { redisRestoreRequests } from './adapters/redis/restore-requests.ts';
 import { redisSentMessages } from './adapters/redis/sent-messages.ts';
+import { redisStepUpRecords } from './adapters/redis/step-up-records.ts';
 import { redisTickMemory } from './adapters/redis/tick-memory.ts';
-import { detachedSteps } from './adapters/ssh/detached.ts';
+import { detachedSteps, stepSudoers } from './adapters/ssh/detached.ts';
 import { sshShell } from './adapters/ssh/shell.ts';
 import { folderStore } from './adapters/stores/folder.ts';
 import { s3Store } from './adapters/stores/s3.ts';
 import { superviseWorker } from './adapters/worker-process.ts';
 import { announcer } from './chat/announcer.ts';
-import { startChat } from './chat/app.ts';
+import { slackClient, startChat } from './chat/app.ts';
 import { checkSlack } from './chat/check.ts';
+import { peopleDirectory } from './chat/people.ts';
+import { commandLine } from './cli.ts';
 import { checkConnections, renderProbe, type Probe } from './commands/check-connections.ts';
 import { buildCommands } from './commands/index.ts';
-import { parseConfig, renderProblem, type Config, type SecretRef, type StoreConfig } from './config.ts';
-import { renderMissingSecret, secretRefs, type Role } from './config/secrets.ts';
-import { KeyturnError } from './domain/error.ts';
+import { etcdProbe, nodeProbes } from './commands/probes.ts';
+import { proveAudit, type AuditCopy } from './commands/verify-audit.ts';
+import { readConfig, type Config, type SecretRef, type StoreConfig } from './config.ts';
+import { secretValue, type Role } from './config/secrets.ts';
+import type { RestoreRequest } from './domain/restore-request.ts';
 import { handleJob } from './jobs/handle.ts';
+import { watchRequests } from './jobs/watch-requests.ts';
 import { queueDueBackups } from './jobs/watch-schedule.ts';
 import type { Log, SnapshotStore } from './ports.ts';
+import { announceRequest, startRestore } from './restore/announce.ts';
+import { audited } from './restore/audited.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -43,6 +54,10 @@ type Stop = () => Promise<void>;
 /** How long running backups may take to clear up when the process is told to stop. */
 const GRACE_MS = 20_000;
 const CHECK_TIMEOUT_MS = 20_000;
+/** How often requests that ran out of time, and restores whose starter died, are looked for. */
+const REQUESTS_EVERY_MS = 5_000;
+/** Who people are is asked again some times, within nine seconds or so. */
+const DIRECTORY_RETRIES = 5;
 
 // ── The world ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -56,9 +71,17 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
   const storesOf = new Map(config.clusters.map(({ name, backup }) => [name, backup.stores]));
   const connections = redisConnections({ ...config.redis, password: optional(config.redis.password, secrets), log });
   const shell = sshShell({ bastions: config.bastions });
+  const steps = detachedSteps();
   const queue = redisJobQueue(connections);
   const outbox = redisOutbox(connections, log);
   const sentMessages = redisSentMessages(connections);
+  const auditStore = stores.find(({ name }) => name === config.audit.store);
+  const audit = auditTrail({ folder: config.audit.folder, store: auditStore, clock, log });
+  const publish = audited(audit, announcer({ sentMessages, outbox, clock }));
+  const slack = slackClient(
+    { ...config.slack, botToken: reveal(config.slack.botToken, secrets), log },
+    DIRECTORY_RETRIES,
+  );
   return {
     config,
     secrets,
@@ -72,14 +95,29 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     outbox,
     sentMessages,
     ticks: redisTickMemory(connections),
+    requests: redisRestoreRequests(connections),
+    journal: redisRestoreJournal(connections),
     shell,
-    etcd: etcdClient(shell, { steps: detachedSteps() }),
+    steps,
+    etcd: etcdClient(shell, { steps }),
+    apiServers: apiServers(),
+    directory: peopleDirectory({ slack, clock, log }),
     storeList: stores,
     stores: new Map(stores.map((store) => [store.name, store])),
     catalogue: catalogue(stores, (cluster) => storesOf.get(cluster) ?? []),
     clusters: new Map(config.clusters.map((cluster) => [cluster.name, cluster])),
-    publish: announcer({ sentMessages, outbox, clock }),
+    audit,
+    auditCopies: auditCopies(config, auditStore),
+    seal: () => audit.seal(),
+    publish,
+    announce: (request: RestoreRequest) => announceRequest({ publish, queue }, request),
   };
+}
+
+/** Where the audit can be read again: on this machine's disk, and in the store that has a copy. */
+function auditCopies({ audit: { folder } }: Config, store: SnapshotStore | undefined) {
+  const disk: AuditCopy = { name: `disk ${folder}`, read: () => readAuditFolder(folder) };
+  return { disk, store: store && { name: `store ${store.name}`, read: () => readAuditStore(store) } };
 }
 
 function buildStore(store: StoreConfig, secrets: SecretRegistry): SnapshotStore {
@@ -98,16 +136,6 @@ function reveal(ref: SecretRef, secrets: SecretRegistry): string {
   return value;
 }
 
-/** Undefined when there is none; an empty one counts as none. */
-function secretValue(ref: SecretRef): string | undefined {
-  try {
-    const value = 'env' in ref ? process.env[ref.env] : readFileSync(ref.file, 'utf8').trim();
-    return value === '' ? undefined : value;
-  } catch {
-    return undefined;
-  }
-}
-
 function optional(ref: SecretRef | undefined, secrets: SecretRegistry): string | undefined {
   return ref === undefined ? undefined : reveal(ref, secrets);
 }
@@ -117,6 +145,7 @@ function optional(ref: SecretRef | undefined, secrets: SecretRegistry): string |
 async function run(config: Config, role: Role, configFile: string): Promise<void> {
   const world = buildWorld(config, (secrets) => pinoLog(config.log.level, secrets));
   const { log } = world;
+  await checkAuditFolder(config.audit.folder);
   const started: Stop[] = [];
   let stopping: Promise<void> | undefined;
   const stop = (why: string, exitCode: number): void => {
@@ -139,7 +168,7 @@ async function run(config: Config, role: Role, configFile: string): Promise<void
 }
 
 async function stopAll(
-  { log, queue, outbox, connections }: World,
+  { log, queue, outbox, connections, audit }: World,
   started: readonly Stop[],
   why: string,
 ): Promise<void> {
@@ -148,6 +177,7 @@ async function stopAll(
     await stop().catch((error: unknown) => log.error({ err: error }, 'a part did not stop well'));
   await Promise.allSettled([queue.close(), outbox.close()]);
   await connections.close();
+  await audit.close();
 }
 
 async function startWorker(world: World): Promise<Stop> {
@@ -155,14 +185,15 @@ async function startWorker(world: World): Promise<Stop> {
   return () => worker.stop(GRACE_MS);
 }
 
-/** Chat, the delivery of messages, and the look at the schedules. */
+/** Chat, the delivery of messages, and the looks at the schedules and at the restores that wait. */
 async function startFront(world: World, stop: (why: string, exitCode: number) => void): Promise<Stop[]> {
-  const { config, clock, log } = world;
+  const { config, clock, log, queue } = world;
   const commands = buildCommands({
     ...world,
     clusters: config.clusters,
     people: config.people,
     command: config.slack.command,
+    stepUp: { records: redisStepUpRecords(world.connections), codes: codesOf(world) },
     nonce: () => randomBytes(3).toString('hex'),
   });
   const chat = await startChat({
@@ -176,7 +207,14 @@ async function startFront(world: World, stop: (why: string, exitCode: number) =>
   const look = () => queueDueBackups({ ...world, clusters: config.clusters });
   const ticker = everyMinute(look, log);
   await look();
-  return [() => chat.stop(), () => ticker.stop()];
+  const startApproved = (request: RestoreRequest) => startRestore({ queue }, request);
+  const watcher = repeat(() => watchRequests({ ...world, startRestore: startApproved }), REQUESTS_EVERY_MS, log);
+  return [() => chat.stop(), () => ticker.stop(), () => watcher.stop()];
+}
+
+function codesOf({ config, secrets }: World) {
+  const key = optional(config.stepUpKey, secrets);
+  return key === undefined ? noCodes() : oneTimeCodes({ key: sealingKey(key), issuer: 'Keyturn' });
 }
 
 function slackOptions({ config, secrets, log }: World) {
@@ -213,110 +251,39 @@ async function check(config: Config): Promise<boolean> {
 }
 
 function probesOf(world: World): Probe[] {
-  const { config, connections, shell, etcd, storeList } = world;
+  const { config, connections, storeList } = world;
+  const deps = { ...world, people: config.people };
   return [
     { name: 'slack', run: () => checkSlack(slackOptions(world)) },
     { name: 'redis', run: () => connections.check() },
-    ...config.clusters.flatMap((cluster) =>
-      cluster.nodes.map((node) => ({
-        name: `node ${cluster.name}/${node.name}`,
-        run: async (signal: AbortSignal) => {
-          const connection = await shell.connect(node, signal);
-          await connection.close();
-          return `logged in as ${node.ssh.user} at ${node.address}`;
-        },
-      })),
-    ),
-    ...config.clusters.map((cluster) => ({
-      name: `etcd ${cluster.name}`,
-      run: async (signal: AbortSignal) => {
-        const session = await etcd.open(cluster, signal);
-        try {
-          return describeEtcd(await session.status());
-        } finally {
-          await session.close();
-        }
-      },
-    })),
+    ...config.clusters.flatMap((cluster) => nodeProbes(deps, cluster)),
+    ...config.clusters.map((cluster) => etcdProbe(deps, cluster)),
     ...storeList.map((store) => ({ name: `store ${store.name}`, run: (signal: AbortSignal) => store.check(signal) })),
+    { name: 'audit', run: () => checkAuditFolder(config.audit.folder) },
+    ...(config.stepUpKey === undefined ? [] : [{ name: 'one-time codes', run: async () => checkCodes(world) }]),
   ];
 }
 
-function describeEtcd({
-  members,
-  leader,
-}: Awaited<ReturnType<Awaited<ReturnType<World['etcd']['open']>>['status']>>): string {
-  const well = members.filter((member) => member.problem === undefined);
-  const versions = [...new Set(well.map((member) => member.version))].join(', ');
-  const leading = members.find((member) => member.id === leader)?.name ?? 'none';
-  if (leader === undefined || well.length < members.length)
-    throw new KeyturnError(
-      leader === undefined ? 'etcd.no-leader' : 'etcd.unreachable',
-      `${well.length} of ${members.length} members answer, leader ${leading}.`,
-      {
-        hint:
-          members.map((member) => member.problem?.message).find((message) => message !== undefined) ??
-          'Look at its logs.',
-      },
-    );
-  return `etcd ${versions}, ${members.length} members, leader ${leading}`;
+function checkCodes(world: World): string {
+  codesOf(world);
+  return 'the key fits';
 }
 
-// ── The command line ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── keyturn audit ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Exit codes: 1 something does not work, 2 the configuration is wrong. */
-const WRONG_CONFIG = 2;
-
-function readConfig(file: string, role: Role): Config {
-  const problems = (lines: readonly string[]): never => {
-    console.error([`${file}: ${lines.length === 1 ? 'a problem' : `${lines.length} problems`}`, ...lines].join('\n  '));
-    process.exit(WRONG_CONFIG);
-  };
-  let raw: unknown;
-  try {
-    raw = parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    return problems([`can't be read: ${(error as Error).message}`]);
-  }
-  const parsed = parseConfig(raw, cronCalendar);
-  if (!parsed.ok) return problems(parsed.problems.map(renderProblem));
-  const missing = secretRefs(parsed.config, role).filter(({ ref }) => secretValue(ref) === undefined);
-  return missing.length === 0 ? parsed.config : problems(missing.map(renderMissingSecret));
+/** Needs neither Redis nor Slack: who looks into the audit may have nothing else. */
+async function verifyAudit(config: Config): Promise<boolean> {
+  const kept = config.stores.find(({ name }) => name === config.audit.store);
+  const { disk, store } = auditCopies(config, kept && buildStore(kept, secretRegistry()));
+  const { whole, lines } = await proveAudit(disk, store);
+  console.log(lines.join('\n'));
+  return whole;
 }
 
-const configOption = () =>
-  new Option('-c, --config <file>', 'the configuration').env('KEYTURN_CONFIG').makeOptionMandatory();
-
-const program = new Command('keyturn')
-  .description('Backs up the etcd of Kubernetes clusters, from Slack.')
-  .version(version);
-
-program
-  .command('run', { isDefault: true })
-  .description('runs the bot until it is told to stop')
-  .addOption(configOption())
-  .addOption(new Option('--role <role>', 'which half to run').choices(['all', 'chat', 'worker']).default('all'))
-  .action(async ({ config, role }: { config: string; role: Role }) => run(readConfig(config, role), role, config));
-
-program
-  .command('check')
-  .description('validates the configuration and tries every connection, one line each')
-  .addOption(configOption())
-  .action(async ({ config }: { config: string }) => {
-    process.exitCode = (await check(readConfig(config, 'all'))) ? 0 : 1;
-  });
-
-program
-  .command('sudoers')
-  .description('prints what /etc/sudoers.d/keyturn on the nodes has to allow for backups')
-  .option('--user <name>', 'the login on the nodes', 'keyturn')
-  .option('--files <paths...>', "etcd's CA, certificate, key and manifest, where they are not kubeadm's")
-  .action(({ user, files }: { user: string; files?: string[] }) => {
-    process.stdout.write(sudoersFile(user, files));
-  });
-
-program.parseAsync().catch((error: unknown) => {
-  if (!(error instanceof KeyturnError)) throw error;
-  console.error(`${error.message} ${error.hint}`);
-  process.exit(error.code === 'config.invalid' ? WRONG_CONFIG : 1);
+commandLine(version, {
+  read: (file, reader) => readConfig(file, reader, cronCalendar),
+  run,
+  check,
+  verifyAudit,
+  sudoers: ({ user, files, backupsOnly }) => `${sudoersFile(user, files)}${backupsOnly ? '' : stepSudoers(user)}`,
 });

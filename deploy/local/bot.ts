@@ -62,6 +62,7 @@ export async function writeBotConfig(settings: LocalBotSettings): Promise<string
     people: { operate: settings.operators },
     defaults: { ssh: { user: ssh.user, keyFile: ssh.keyFile } },
     clusters: settings.clusters,
+    audit: { folder: join(dir, 'audit') },
     ...settings.more,
   };
   const file = join(dir, 'keyturn.yaml');

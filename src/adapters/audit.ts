@@ -3,7 +3,7 @@
  * sealed objects in a store. Nothing that was written is ever written again.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   emptyHead,
@@ -34,6 +34,8 @@ const SUFFIX = '.jsonl';
 const PREFIX = 'keyturn-audit/';
 /** `<chain>/<first>-<last>.jsonl` */
 const SEGMENT = /^([A-Za-z0-9-]+)\/(\d{9})-(\d{9})\.jsonl$/;
+/** Objects of the store that are read at the same time: there may be tens of thousands. */
+const SIDE_BY_SIDE = 16;
 /** A line that is being written right now is not a torn one. */
 const SECOND_LOOK_MS = 200;
 
@@ -227,6 +229,25 @@ async function* segmentsIn(store: SnapshotStore): AsyncGenerator<Segment> {
   }
 }
 
+/** Proves that entries can be kept in `folder`, and makes it where there is none; leaves nothing in it. Throws audit.failed. */
+export async function checkAuditFolder(folder: string): Promise<string> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const path = join(folder, `check-${randomBytes(6).toString('hex')}`);
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await file.appendFile('check');
+      await file.datasync();
+    } finally {
+      await file.close();
+      await rm(path, { force: true });
+    }
+    return `${folder} can be written`;
+  } catch (error) {
+    throw failed(folder, error);
+  }
+}
+
 /** The text of every chain on disk, by its name; empty when there is no such folder. For `verifyAudit`. */
 export async function readAuditFolder(folder: string): Promise<Map<string, string>> {
   const names = await readdir(folder).catch((error: unknown) => {
@@ -242,10 +263,14 @@ export async function readAuditFolder(folder: string): Promise<Map<string, strin
 
 /** The same out of the store. Throws store.*. */
 export async function readAuditStore(store: SnapshotStore): Promise<Map<string, string>> {
+  const segments: Segment[] = [];
+  for await (const segment of segmentsIn(store)) segments.push(segment);
   const pieces = new Map<string, { readonly first: number; readonly text: string }[]>();
-  for await (const { key, chain, first } of segmentsIn(store)) {
-    const text = decode(await store.get(key));
-    pieces.set(chain, [...(pieces.get(chain) ?? []), { first, text }]);
+  for (let at = 0; at < segments.length; at += SIDE_BY_SIDE) {
+    const some = segments.slice(at, at + SIDE_BY_SIDE);
+    const texts = await Promise.all(some.map(async ({ key }) => decode(await store.get(key))));
+    for (const [i, { chain, first }] of some.entries())
+      pieces.set(chain, [...(pieces.get(chain) ?? []), { first, text: texts[i] ?? '' }]);
   }
   return new Map([...pieces].map(([chain, segments]) => [chain, joinSegments(segments)]));
 }

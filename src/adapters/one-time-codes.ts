@@ -46,6 +46,16 @@ export function oneTimeCodes({ key, issuer }: { readonly key: Buffer; readonly i
   };
 }
 
+/** Where no key is configured: nobody can enrol, and no code counts. */
+export function noCodes(): OneTimeCodes {
+  const refuse = (): never => {
+    throw new KeyturnError('step-up.not-now', 'One-time codes are not set up here.', {
+      hint: "Name a key in stepUp.key of Keyturn's configuration; a cluster asks for codes with approvals.stepUp: totp.",
+    });
+  };
+  return { newSecret: refuse, stepOf: refuse };
+}
+
 function totpOf(secret: Secret, names: { readonly issuer: string; readonly label: string }): TOTP {
   return new TOTP({ ...names, secret, algorithm: 'SHA1', digits: DIGITS, period: PERIOD_S });
 }

@@ -4,20 +4,18 @@ import type { BackupMessage } from '../domain/backup-message.ts';
 import { isBackupEvent } from '../domain/event.ts';
 import type { BackupEvent } from '../domain/event.ts';
 import { retriedFrom } from '../domain/job.ts';
-import type { Clock, Outbox, Publish, SentMessages } from '../ports.ts';
+import type { Clock, Publish } from '../ports.ts';
 import { alertKey } from './message-state.ts';
 import type { AlertMessage } from './message-state.ts';
+import { remember } from './remember.ts';
+import type { RememberOptions } from './remember.ts';
+import { restoreAnnouncer } from './restore-announcer.ts';
 
-export interface AnnouncerOptions {
-  readonly sentMessages: Pick<SentMessages, 'read' | 'changeState'>;
-  readonly outbox: Pick<Outbox, 'enqueue'>;
-  readonly clock: Pick<Clock, 'now'>;
+export interface AnnouncerOptions extends RememberOptions {
+  readonly clock: Pick<Clock, 'now' | 'sleep'>;
   /** Progress of one message is told at most so often; default 2000. */
   readonly progressEveryMs?: number;
 }
-
-/** Two writers meet now and then; so many in a row can't be chance. */
-const WRITE_ATTEMPTS = 20;
 
 /**
  * A Publish that keeps every event in the state of its messages and asks for their delivery. Events may come twice, late
@@ -25,9 +23,11 @@ const WRITE_ATTEMPTS = 20;
  */
 export function announcer(options: AnnouncerOptions): Publish {
   const tooSoon = progressThrottle(options);
+  const announceRestore = restoreAnnouncer(options);
   return async (event) => {
-    if (!isBackupEvent(event) || tooSoon(event)) return;
-    await change<BackupMessage>(options, event.operation, (before) => foldBackup(before, event));
+    if (!isBackupEvent(event)) return announceRestore(event);
+    if (tooSoon(event)) return;
+    await remember<BackupMessage>(options, event.operation, (before) => foldBackup(before, event));
     await announceRetry(options, event);
     await raiseAlarm(options, event);
   };
@@ -64,8 +64,8 @@ async function announceRetry(options: AnnouncerOptions, event: BackupEvent): Pro
   const failed = retriedFrom(event.operation);
   if (failed === undefined) return;
   const { user } = event.trigger;
-  await change<BackupMessage>(options, failed, (before) => before && foldRetried(before, user, event.at));
-  await change<AlertMessage>(
+  await remember<BackupMessage>(options, failed, (before) => before && foldRetried(before, user, event.at));
+  await remember<AlertMessage>(
     options,
     alertKey(failed),
     (before) => before && sameOr(before, { ...before, backup: foldRetried(before.backup, user, event.at) }),
@@ -77,7 +77,7 @@ async function raiseAlarm(options: AnnouncerOptions, event: BackupEvent): Promis
   if (event.type !== 'backup.failed') return;
   const backup = (await options.sentMessages.read(event.operation))?.state as BackupMessage | undefined;
   if (backup?.phase.kind !== 'failed') return;
-  await change<AlertMessage>(
+  await remember<AlertMessage>(
     options,
     alertKey(event.operation),
     (before) => before ?? { kind: 'backup-alert', backup },
@@ -86,25 +86,4 @@ async function raiseAlarm(options: AnnouncerOptions, event: BackupEvent): Promis
 
 function sameOr(before: AlertMessage, after: AlertMessage): AlertMessage {
   return before.backup === after.backup ? before : after;
-}
-
-/** Compare-and-set until it holds; asks for delivery whenever Slack does not have the newest version. */
-async function change<State>(
-  { sentMessages, outbox }: AnnouncerOptions,
-  key: string,
-  fold: (before: State | undefined) => State | undefined,
-): Promise<void> {
-  for (let attempt = 1; attempt <= WRITE_ATTEMPTS; attempt += 1) {
-    const record = await sentMessages.read(key);
-    const before = record?.state as State | undefined;
-    const after = fold(before);
-    if (after === undefined) return;
-    const unchanged = after === before;
-    if (unchanged && record?.sent?.version === record?.version) return;
-    if (unchanged || (await sentMessages.changeState(key, after, record?.version ?? 0))) {
-      await outbox.enqueue(key);
-      return;
-    }
-  }
-  throw new Error(`The state of message ${key} changed under ${WRITE_ATTEMPTS} attempts to write it`);
 }

@@ -1,22 +1,34 @@
 /** Owns Bolt: the only file with its runtime. Acks first, always; what is answered is conversation.ts's to say. */
 import { randomBytes } from 'node:crypto';
 import { App, HTTPReceiver, LogLevel, SocketModeReceiver } from '@slack/bolt';
-import type { AllMiddlewareArgs, BlockAction, Receiver, RespondFn, SlackActionMiddlewareArgs } from '@slack/bolt';
+import type {
+  AllMiddlewareArgs,
+  BlockAction,
+  Receiver,
+  RespondFn,
+  SlackActionMiddlewareArgs,
+  ViewResponseAction,
+} from '@slack/bolt';
 import { WebClient } from '@slack/web-api';
 import type { WebClientOptions } from '@slack/web-api';
 import type { Commands } from '../commands/index.ts';
 import { KeyturnError } from '../domain/error.ts';
 import type { RoleHolders } from '../domain/permission.ts';
 import type { Clock, Log, Outbox, SentMessages } from '../ports.ts';
+import type { MessageView } from './blocks.ts';
 import { keepConnected } from './connections.ts';
 import type { Connections } from './connections.ts';
 import { conversation } from './conversation.ts';
 import type { Conversation } from './conversation.ts';
 import { deliverer } from './deliver.ts';
+import type { DialogAnswer, SubmissionAnswer } from './form-answer.ts';
 import { peopleDirectory } from './people.ts';
 import { reply } from './reply.ts';
 import type { Respond } from './reply.ts';
+import { slackScreen } from './screen.ts';
+import type { Screen } from './screen.ts';
 import { refusalOf } from './slack-error.ts';
+import { FORM_FIELDS } from './views/restore-form.ts';
 
 /** Secrets come as values; nothing here keeps them anywhere else or logs them. */
 export interface ChatOptions {
@@ -67,15 +79,17 @@ export async function startChat(options: ChatOptions): Promise<Chat> {
   const { clock, log, outbox } = options;
   await checkToken(options);
   const slack = slackClient(options, QUESTION_RETRIES);
+  const screen = slackScreen(slack, slackClient(options, 0), log);
   const talk = conversation({
     ...options,
+    screen,
     directory: peopleDirectory({ slack, clock, log }),
     logId: () => randomBytes(4).toString('hex'),
   });
   const running = new RunningWork();
   const link =
     options.transport.mode === 'socket' ? socketLink(options, options.transport.appToken) : httpLink(options);
-  listen(options, link.receiver, talk, slack, running);
+  listen(options, { receiver: link.receiver, talk, slack, screen, running });
   await link.open();
   const delivery = await outbox.deliver(deliverer({ ...options, slack: slackClient(options, 0) }));
   return {
@@ -132,13 +146,16 @@ async function checkToken(options: ChatOptions): Promise<void> {
 
 type BlockActionArgs = SlackActionMiddlewareArgs<BlockAction> & AllMiddlewareArgs;
 
-function listen(
-  options: ChatOptions,
-  receiver: Receiver,
-  talk: Conversation,
-  slack: WebClient,
-  running: RunningWork,
-): void {
+interface Ears {
+  readonly receiver: Receiver;
+  readonly talk: Conversation;
+  readonly slack: WebClient;
+  readonly screen: Screen;
+  readonly running: RunningWork;
+}
+
+function listen(options: ChatOptions, ears: Ears): void {
+  const { receiver, talk, slack, running } = ears;
   const app = new App({
     receiver,
     // Known beforehand, so nothing has to be asked of Slack before the ack.
@@ -148,28 +165,33 @@ function listen(
     ignoreSelf: false,
     convoStore: false,
   });
+  const answer = (respond: RespondFn, view: MessageView | undefined, replace: boolean): Promise<unknown> | undefined =>
+    view && reply(sendBy(respond), view, { ...options, replace, signal: running.signal });
   app.command(options.command, async ({ ack, command, respond }) => {
     await ack();
-    running.add(
-      talk
-        .command(command.text, { user: command.user_id, channel: command.channel_id })
-        .then((view) => reply(sendBy(respond), view, { ...options, replace: false, signal: running.signal })),
-    );
+    const speaker = { user: command.user_id, channel: command.channel_id, trigger: command.trigger_id };
+    running.add(talk.command(command.text, speaker).then((view) => answer(respond, view, false)));
   });
   app.action({ type: 'block_actions' }, async ({ ack, body, action, respond }: BlockActionArgs) => {
     await ack();
-    const click = {
-      actionId: action.action_id,
-      value: action.type === 'button' ? (action.value ?? '') : '',
-      user: body.user.id,
-      channel: body.channel?.id ?? body.user.id,
-    };
+    const value = action.type === 'button' ? (action.value ?? '') : '';
+    const click = { actionId: action.action_id, value, user: body.user.id };
+    if (body.view?.type === 'modal') {
+      const chosen = action.type === 'external_select' ? (action.selected_option ?? undefined) : undefined;
+      const { id, private_metadata: metadata } = body.view;
+      running.add(
+        talk.clickInDialog({ ...click, chosen, metadata }).then((view) => view && ears.screen.dialog(id).show(view)),
+      );
+      return;
+    }
+    const channel = body.channel?.id ?? body.user.id;
     running.add(
       talk
-        .click(click)
-        .then(({ view, replace }) => reply(sendBy(respond), view, { ...options, replace, signal: running.signal })),
+        .click({ ...click, channel, trigger: body.trigger_id })
+        .then((answered) => answered && answer(respond, answered.view, answered.replace)),
     );
   });
+  listenToForms(app, ears);
   app.event('app_home_opened', async ({ event }) => {
     if (event.tab !== 'home') return;
     running.add(talk.home(event.user).then((view) => slack.views.publish({ user_id: event.user, view })));
@@ -179,6 +201,39 @@ function listen(
     return Promise.resolve();
   });
   running.onError = (error) => options.log.warn({ err: error }, 'An answer to Slack failed');
+}
+
+/** Here the ack carries the answer: both come within two seconds, and what takes longer is shown later. */
+function listenToForms(app: App, { talk, screen, running }: Ears): void {
+  app.view({ type: 'view_submission', callback_id: /.*/ }, async ({ ack, body, view }) => {
+    const { callback_id: callback, private_metadata: metadata, state } = view;
+    const user = body.user.id;
+    const answer = await talk.submit({ callback, metadata, user, values: state.values });
+    const now = responseOf(answer.now);
+    await (now === undefined ? ack() : ack(now));
+    if (answer.later !== undefined) running.add(showLater(screen, { id: view.id, user }, answer.later));
+  });
+  app.options(FORM_FIELDS.snapshot, async ({ ack, body, payload }) => {
+    const metadata = body.view?.private_metadata ?? '';
+    const options = await talk.search({ query: payload.value, metadata, user: body.user.id });
+    await ack({ options });
+  });
+}
+
+function responseOf(answer: DialogAnswer): ViewResponseAction | undefined {
+  if (answer.kind === 'close') return undefined;
+  if (answer.kind === 'errors') return { response_action: 'errors', errors: answer.errors };
+  return { response_action: 'update', view: answer.view };
+}
+
+/** Who has closed the dialog meanwhile is told in private. */
+async function showLater(
+  screen: Screen,
+  { id, user }: { readonly id: string; readonly user: string },
+  later: NonNullable<SubmissionAnswer['later']>,
+): Promise<void> {
+  const { view, words } = await later;
+  if (!(await screen.dialog(id).show(view))) await screen.say(user, words);
 }
 
 function sendBy(respond: RespondFn): Respond {

@@ -2,6 +2,7 @@
 import type {
   ActionsBlock,
   Button,
+  ConfirmationDialog,
   ContextBlock,
   HeaderBlock,
   KnownBlock,
@@ -22,6 +23,9 @@ export const LIMITS = {
   context: 2000,
   buttonText: 75,
   buttonValue: 2000,
+  confirmTitle: 100,
+  confirmText: 300,
+  confirmButton: 30,
 } as const;
 
 /** A message as `chat.postMessage` and a response URL take it; `text` says it all for those who see no blocks. */
@@ -69,6 +73,39 @@ export function bold(data: string, max = 80): Mrkdwn {
     max,
   );
   return (text === '' ? '–' : `*${text}*`) as Mrkdwn;
+}
+
+/** What a person wrote, in their own lines, each marked as quoted; at most `max` characters of it. */
+export function quote(data: string, max = 1000): Mrkdwn {
+  const quoted = truncate(data.trim(), max)
+    .split(/\r\n|[\n\r\u2028\u2029]/)
+    .map((line) => mrk`> ${plain(line, max)}`);
+  return join(quoted, '\n');
+}
+
+/** Text as it is, in blocks of code that each fit into a section; three backticks in a row are shown as look-alikes. */
+export function codeBlocks(data: string): Mrkdwn[] {
+  const room = LIMITS.section - 20;
+  const pieces: string[] = [];
+  for (const line of linesWithin(data, room)) {
+    const last = pieces.at(-1);
+    const together = last === undefined ? line : `${last}\n${line}`;
+    if (last !== undefined && together.length <= room) pieces[pieces.length - 1] = together;
+    else pieces.push(line);
+  }
+  return pieces.map((piece) => `\`\`\`\n${piece}\n\`\`\`` as Mrkdwn);
+}
+
+/** Escaped lines, none longer than `room`. */
+function linesWithin(data: string, room: number): string[] {
+  const text = data.replace(/\r\n?/g, '\n').replaceAll('```', 'ʼʼʼ').replace(/\n+$/, '');
+  return text.split('\n').flatMap((line) => {
+    const clean = line.replace(UNPRINTABLE, ' ');
+    if (escape(clean).length <= room) return [escape(clean)];
+    // An escaped character takes five at most; none is cut in two.
+    const pieces = clean.match(new RegExp(`.{1,${Math.floor(room / 10)}}`, 'gu')) ?? [];
+    return pieces.map(escape);
+  });
 }
 
 const LOOK_ALIKE: Readonly<Record<string, string>> = { '*': '∗', _: 'ˍ', '~': '∼', '`': 'ʼ' };
@@ -161,7 +198,7 @@ function mrkdwnText(text: Mrkdwn, max: number): MrkdwnElement {
   return { type: 'mrkdwn', text: fit(text, max), verbatim: true };
 }
 
-function plainText(text: string, max: number): PlainTextElement {
+export function plainText(text: string, max: number): PlainTextElement {
   return { type: 'plain_text', text: truncate(text.replace(UNPRINTABLE, ' '), max) || '–', emoji: true };
 }
 
@@ -188,11 +225,27 @@ export function button(
   actionId: string,
   text: string,
   value: object,
-  options: { readonly style?: 'primary' | 'danger' } = {},
+  options: { readonly style?: 'primary' | 'danger'; readonly confirm?: ConfirmationDialog } = {},
 ): Button {
   const json = JSON.stringify(value);
   if (json.length > LIMITS.buttonValue) throw new RangeError(`button ${actionId}: value of ${json.length} characters`);
   return { type: 'button', action_id: actionId, text: plainText(text, LIMITS.buttonText), value: json, ...options };
+}
+
+/** Slack's own question before a click counts. */
+export function confirmation(
+  title: string,
+  text: string,
+  yes: string,
+  style: 'primary' | 'danger' = 'danger',
+): ConfirmationDialog {
+  return {
+    title: plainText(title, LIMITS.confirmTitle),
+    text: plainText(text, LIMITS.confirmText),
+    confirm: plainText(yes, LIMITS.confirmButton),
+    deny: plainText('Back', LIMITS.confirmButton),
+    style,
+  };
 }
 
 export function actions(elements: readonly Button[]): ActionsBlock {

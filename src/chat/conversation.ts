@@ -1,130 +1,119 @@
-/** Owns what is answered to a typed command, a click and an opened Home tab; there is always an answer. No Slack runtime. */
-import type { HomeView } from '@slack/types';
-import { PermissionDenied } from '../commands/deps.ts';
-import type { Commands } from '../commands/index.ts';
+/** Owns what is answered to all that people do in Slack; there is always an answer. No Slack runtime. */
+import type { HomeView, ModalView, PlainTextOption } from '@slack/types';
+import type { WaitingRequest } from '../commands/list-approvals.ts';
 import type { Request } from '../commands/parse.ts';
-import { KeyturnError, toProblem } from '../domain/error.ts';
-import { ROLE_FOR } from '../domain/permission.ts';
-import type { Action, Person, RoleHolders } from '../domain/permission.ts';
-import type { Log, PeopleDirectory } from '../ports.ts';
+import { actor, explain, gone, parseValue, problemOf, textOf } from './asking.ts';
+import type { CarriedValue, Speaker, TalkOptions } from './asking.ts';
 import type { MessageView } from './blocks.ts';
-import { backupAnswerView, helpView, problemView } from './views/answers.ts';
+import { buildBooks } from './books.ts';
+import { answerDialogClick, answerForm, answerSearch } from './dialog-talk.ts';
+import type { DialogClick, Search } from './dialog-talk.ts';
+import type { Submission, SubmissionAnswer } from './form-answer.ts';
+import { obeyRestore, RESTORE_CLICKS } from './restore-talk.ts';
+import type { Click, ClickAnswer, ClickHandler, RestoreTalkOptions } from './restore-talk.ts';
+import { backupAnswerView, helpView } from './views/answers.ts';
 import { RETRY_ACTION } from './views/backup.ts';
 import { CLUSTERS_PAGER, closedHomeView, clustersView, homeView } from './views/clusters.ts';
 import { SNAPSHOTS_PAGER, snapshotsView } from './views/snapshots.ts';
 import { statusView } from './views/status.ts';
 
-/** Who speaks, and where, as Slack's payload says. */
-export interface Speaker {
-  readonly user: string;
-  readonly channel: string;
-}
-
-export interface Click extends Speaker {
-  readonly actionId: string;
-  /** What the button carries. */
-  readonly value: string;
-}
-
-/** `replace`: the message with the button becomes this; else it is a new one that only the clicker sees. */
-export interface ClickAnswer {
-  readonly view: MessageView;
-  readonly replace: boolean;
-}
-
-/** None of these throws: what goes wrong is the answer. */
+/** None of these throws: what goes wrong is the answer. Undefined: a dialog says it, or nothing needs saying. */
 export interface Conversation {
-  command(text: string, speaker: Speaker): Promise<MessageView>;
-  click(click: Click): Promise<ClickAnswer>;
+  command(text: string, speaker: Speaker): Promise<MessageView | undefined>;
+  click(click: Click): Promise<ClickAnswer | undefined>;
   home(user: string): Promise<HomeView>;
+  submit(form: Submission): Promise<SubmissionAnswer>;
+  clickInDialog(click: DialogClick): Promise<ModalView | undefined>;
+  search(search: Search): Promise<PlainTextOption[]>;
 }
 
-export interface ConversationOptions {
-  readonly commands: Commands;
-  readonly directory: PeopleDirectory;
-  readonly people: RoleHolders;
-  /** The slash command, e.g. `/etcd`. */
-  readonly command: string;
-  readonly log: Log;
-  /** A short random id by which an internal error is found in the log. */
-  readonly logId: () => string;
-}
-
-export function conversation(options: ConversationOptions): Conversation {
+export function conversation(asked: TalkOptions): Conversation {
+  const options = { ...asked, books: buildBooks(asked) };
   return {
     async command(text, speaker) {
       try {
         return await obey(options, options.commands.parse(text), speaker);
       } catch (error) {
-        return explain(options, error, { text, ...speaker });
+        return explain(options, error, { text, user: speaker.user, channel: speaker.channel });
       }
     },
     async click(click) {
       try {
         return await answerClick(options, click);
       } catch (error) {
-        return { view: explain(options, error, click), replace: false };
+        const { actionId, value, user, channel } = click;
+        return { view: explain(options, error, { actionId, value, user, channel }), replace: false };
       }
     },
     async home(user) {
       try {
         const report = await options.commands.showClusters(await actor(options, user, 'clusters'));
-        return homeView(report, options.command);
+        return homeView(report, options.command, await openFor(options, user));
       } catch (error) {
         return closedHomeView(explain(options, error, { user }).text);
       }
     },
+    submit: (form) => answerForm(options, form),
+    clickInDialog: (click) => answerDialogClick(options, click),
+    search: (search) => answerSearch(options, search),
   };
+}
+
+/** The clusters are worth showing without it. */
+async function openFor(options: TalkOptions, user: string): Promise<readonly WaitingRequest[]> {
+  try {
+    return (await options.commands.listApprovals(user)).waiting;
+  } catch (error) {
+    problemOf(options, error, { user });
+    return [];
+  }
 }
 
 // ── Commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function obey(options: ConversationOptions, request: Request, speaker: Speaker): Promise<MessageView> {
+async function obey(options: RestoreTalkOptions, request: Request, speaker: Speaker): Promise<MessageView | undefined> {
   const { commands, command } = options;
-  const person = await actor(options, speaker.user, request.action);
+  const who = (): ReturnType<typeof actor> => actor(options, speaker.user, request.action);
   switch (request.action) {
     case 'help':
-      return helpView(commands.showHelp(person));
+      return helpView(commands.showHelp(await who()));
     case 'clusters':
-      return clustersView(await commands.showClusters(person), 0, command);
+      return clustersView(await commands.showClusters(await who()), 0, command);
     case 'status': {
       const cluster = request.cluster ?? commands.onlyCluster;
       // Many clusters and none named: the overview says where to look.
-      if (cluster === undefined) return clustersView(await commands.showClusters(person), 0, command);
-      return statusView(await commands.showStatus(person, cluster));
+      if (cluster === undefined) return clustersView(await commands.showClusters(await who()), 0, command);
+      return statusView(await commands.showStatus(await who(), cluster));
     }
     case 'snapshots':
-      return snapshotsView(await commands.listSnapshots(person, request.cluster), 0);
+      return snapshotsView(await commands.listSnapshots(await who(), request.cluster), 0);
     case 'backup':
       return backupAnswerView(
-        await commands.requestBackup(person, { cluster: request.cluster, channel: speaker.channel }),
+        await commands.requestBackup(await who(), { cluster: request.cluster, channel: speaker.channel }),
       );
+    case 'approvals':
+    case 'enrol':
+      return obeyRestore(options, { action: request.action }, speaker);
+    case 'restore':
+      return obeyRestore(options, { action: 'restore', cluster: request.cluster }, speaker);
+    case 'runbook':
+    case 'audit':
+    case 'cleanup':
+      return obeyRestore(options, request, speaker);
   }
-}
-
-/** Who acts. What changes something is decided on fresh facts: someone may have left the group a moment ago. */
-async function actor(options: ConversationOptions, user: string, action: Action): Promise<Person> {
-  const groups = Object.values(options.people)
-    .flat()
-    .filter((id) => id.startsWith('S'));
-  const changesSomething = ROLE_FOR[action] !== 'anyone';
-  const asked = ROLE_FOR[action] === 'anyone' && action !== 'help' ? [] : [...new Set(groups)];
-  return options.directory.person(user, asked, changesSomething);
 }
 
 // ── Clicks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function answerClick(options: ConversationOptions, click: Click): Promise<ClickAnswer> {
+async function answerClick(options: RestoreTalkOptions, click: Click): Promise<ClickAnswer | undefined> {
   const handler = CLICKS[click.actionId];
   const value = parseValue(click.value);
   if (handler === undefined || value === undefined) throw gone();
   return handler(options, click, value);
 }
 
-type ClickHandler = (options: ConversationOptions, click: Click, value: ButtonValue) => Promise<ClickAnswer>;
-type ButtonValue = Readonly<Record<string, unknown>>;
-
-const CLICKS: Readonly<Record<string, ClickHandler>> = {
+const CLICKS: Readonly<Record<string, ClickHandler<RestoreTalkOptions>>> = {
+  ...RESTORE_CLICKS,
   [RETRY_ACTION]: retry,
   [`${CLUSTERS_PAGER}.previous`]: turnClusters,
   [`${CLUSTERS_PAGER}.next`]: turnClusters,
@@ -132,49 +121,20 @@ const CLICKS: Readonly<Record<string, ClickHandler>> = {
   [`${SNAPSHOTS_PAGER}.next`]: turnSnapshots,
 };
 
-async function retry(options: ConversationOptions, click: Click, value: ButtonValue): Promise<ClickAnswer> {
-  const { operation, cluster } = value;
-  if (typeof operation !== 'string' || typeof cluster !== 'string') throw gone();
+async function retry(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
+  const [operation, cluster] = [textOf(value, 'operation'), textOf(value, 'cluster')];
   const person = await actor(options, click.user, 'backup');
   const request = { cluster, channel: click.channel, retryOf: operation };
   return { view: backupAnswerView(await options.commands.requestBackup(person, request)), replace: false };
 }
 
-async function turnClusters(options: ConversationOptions, click: Click, value: ButtonValue): Promise<ClickAnswer> {
+async function turnClusters(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
   const report = await options.commands.showClusters(await actor(options, click.user, 'clusters'));
   return { view: clustersView(report, Number(value['page']), options.command), replace: true };
 }
 
-async function turnSnapshots(options: ConversationOptions, click: Click, value: ButtonValue): Promise<ClickAnswer> {
-  const { cluster, page } = value;
-  if (typeof cluster !== 'string') throw gone();
-  const report = await options.commands.listSnapshots(await actor(options, click.user, 'snapshots'), cluster);
-  return { view: snapshotsView(report, Number(page)), replace: true };
-}
-
-function parseValue(json: string): ButtonValue | undefined {
-  try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === 'object' && value !== null ? (value as ButtonValue) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function gone(): KeyturnError {
-  return new KeyturnError('command.invalid', 'This button does not work any more.', {
-    hint: 'It is from an older version of Keyturn. Type the command again.',
-  });
-}
-
-// ── Errors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** The error as the one who asked sees it; what they can't use is in the log. */
-function explain(options: ConversationOptions, error: unknown, asked: object): MessageView {
-  const logId = options.logId();
-  const problem = toProblem(error, logId);
-  if (error instanceof KeyturnError) options.log.info({ ...asked, code: problem.code }, problem.message);
-  else options.log.error({ ...asked, logId, err: error }, 'Internal error while answering');
-  const role = error instanceof PermissionDenied ? error.role : 'anyone';
-  return problemView(problem, role === 'anyone' ? [] : options.people[role]);
+async function turnSnapshots(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
+  const person = await actor(options, click.user, 'snapshots');
+  const report = await options.commands.listSnapshots(person, textOf(value, 'cluster'));
+  return { view: snapshotsView(report, Number(value['page'])), replace: true };
 }

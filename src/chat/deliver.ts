@@ -1,12 +1,16 @@
 /** Owns the last step of a message: into Slack exactly once, edited where it stands, whatever Slack does meanwhile. */
-import type { ChatPostMessageArguments, ChatUpdateArguments, ConversationsHistoryArguments } from '@slack/web-api';
-import type { BackupMessage } from '../domain/backup-message.ts';
+import type {
+  ChatPostMessageArguments,
+  ChatUpdateArguments,
+  ConversationsHistoryArguments,
+  ConversationsRepliesArguments,
+} from '@slack/web-api';
 import type { Clock, Log, MessageRecord, Outbox, SentMessages } from '../ports.ts';
-import type { MessageView } from './blocks.ts';
+import { parentOf } from './message-state.ts';
 import type { MessageState } from './message-state.ts';
 import { refusalOf } from './slack-error.ts';
 import type { Refusal } from './slack-error.ts';
-import { backupAlertView, backupView } from './views/backup.ts';
+import { renderMessage } from './views/message.ts';
 
 /** The part of Slack's Web API that delivery uses; a WebClient fits. It must not retry by itself: a retry may post twice. */
 export interface MessageApi {
@@ -15,17 +19,24 @@ export interface MessageApi {
     update(message: ChatUpdateArguments): Promise<{ channel?: string; ts?: string }>;
   };
   readonly conversations: {
-    history(query: ConversationsHistoryArguments): Promise<{
-      messages?: { ts?: string; metadata?: { event_type?: string; event_payload?: object } }[];
-      response_metadata?: { next_cursor?: string };
-    }>;
+    history(query: ConversationsHistoryArguments): Promise<FoundMessages>;
+    replies(query: ConversationsRepliesArguments): Promise<FoundMessages>;
+    /** The private conversation with a person: a message can be sent to a user's id, but not looked for there. */
+    open(query: { users: string }): Promise<{ channel?: { id?: string } }>;
   };
+}
+
+interface FoundMessages {
+  readonly messages?: { ts?: string; metadata?: { event_type?: string; event_payload?: object } }[];
+  readonly response_metadata?: { next_cursor?: string };
 }
 
 export interface DeliveryOptions {
   readonly slack: MessageApi;
   readonly sentMessages: SentMessages;
   readonly channels: { readonly results: string; readonly alerts: string };
+  /** The slash command, e.g. `/etcd`: messages say what to type next. */
+  readonly command: string;
   /** User group (or user) that is called when a backup fails. */
   readonly oncall: string | undefined;
   readonly clock: Pick<Clock, 'now'>;
@@ -104,32 +115,39 @@ async function deliver(asked: DeliveryOptions, key: string, stillOurs: () => boo
     return;
   }
   if (record.sent !== undefined && record.sent.version >= record.version) return;
-  const place = record.sent ?? (await findInterrupted(options, record));
-  if (place === undefined || !(await edit(options, record, place))) await post(options, record);
+  const places = await placesFor(options, record.state as MessageState, stillOurs);
+  const found = record.sent ?? (await findInterrupted(options, record, places));
+  if (found === undefined || !(await edit(options, record, found))) await post(options, record, places);
 }
 
 // ── Posting ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function post(options: DeliveryOptions, record: MessageRecord): Promise<void> {
+type Places = readonly [Place, ...Place[]];
+
+/** Where a message can stand; `thread`: the `ts` of the message that it answers. */
+interface Place {
+  readonly channel: string;
+  readonly thread?: string;
+}
+
+async function post(options: DeliveryOptions, record: MessageRecord, places: Places): Promise<void> {
   if (record.postingSince === undefined) await options.sentMessages.markPosting(record.key, options.clock.now());
-  const [preferred, ...others] = channelsFor(options, record.state as MessageState);
-  try {
-    await postIn(options, record, preferred);
-  } catch (error) {
-    const other = others[0];
-    if (other === undefined || refusalOf(error)?.kind !== 'no-channel') throw error;
-    options.log.warn(
-      { key: record.key, channel: preferred },
-      'The channel takes no messages; the results channel does',
-    );
-    await postIn(options, record, other);
+  for (const [i, place] of places.entries()) {
+    try {
+      await postIn(options, record, place);
+      return;
+    } catch (error) {
+      if (i === places.length - 1 || refusalOf(error)?.kind !== 'no-channel') throw error;
+      options.log.warn({ key: record.key, ...place }, 'A place takes no messages; the next one may');
+    }
   }
 }
 
-async function postIn(options: DeliveryOptions, record: MessageRecord, channel: string): Promise<void> {
+async function postIn(options: DeliveryOptions, record: MessageRecord, { channel, thread }: Place): Promise<void> {
   const posted = await simplerIfRefused((blocks) =>
     options.slack.chat.postMessage({
       channel,
+      ...(thread === undefined ? {} : { thread_ts: thread }),
       ...content(options, record, channel, blocks),
       unfurl_links: false,
       unfurl_media: false,
@@ -140,20 +158,61 @@ async function postIn(options: DeliveryOptions, record: MessageRecord, channel: 
   await options.sentMessages.markSent(record.key, sent);
 }
 
-/** Where a message belongs, first choice first. */
-function channelsFor(options: DeliveryOptions, state: MessageState): [string, ...string[]] {
-  const { results, alerts } = options.channels;
-  const first = state.kind === 'backup-alert' ? alerts : (state.origin?.channel ?? results);
-  return first === results ? [results] : [first, results];
+/** Where a message belongs, first choice first; the results channel is better than nowhere. */
+async function placesFor(options: DeliveryOptions, state: MessageState, stillOurs: () => boolean): Promise<Places> {
+  const { results } = options.channels;
+  // What is for one person is no one else's.
+  if (state.kind === 'restore-end' && state.to !== undefined) return [{ channel: state.to }];
+  const thread = await threadOf(options, state, stillOurs);
+  const channels = [...(thread === undefined ? channelsFor(options, state) : [thread.channel]), results];
+  const [first = results, ...others] = new Set(channels);
+  const places = [{ channel: first }, ...others.map((channel) => ({ channel }))] as const;
+  return thread === undefined ? places : [thread, ...places];
+}
+
+function channelsFor({ channels }: DeliveryOptions, state: MessageState): readonly string[] {
+  switch (state.kind) {
+    case 'backup':
+      return [state.origin?.channel ?? channels.results];
+    case 'backup-alert':
+    case 'restore-break-glass':
+      return [channels.alerts];
+    case 'restore':
+      return [visibleTo(state.request?.origin.channel) ?? channels.results];
+    case 'restore-end':
+    case 'restore-steps':
+    case 'restore-cleaned':
+    case 'restore-decision':
+    case 'enrol-anew':
+      return [channels.results];
+  }
+}
+
+/** In a conversation with the bot alone no approver would see it. */
+function visibleTo(channel: string | undefined): string | undefined {
+  return channel?.startsWith('D') === true ? undefined : channel;
+}
+
+/** A message that stands in another's thread comes after it: that one is delivered first, if it was not. */
+async function threadOf(
+  options: DeliveryOptions,
+  state: MessageState,
+  stillOurs: () => boolean,
+): Promise<Required<Place> | undefined> {
+  const key = parentOf(state);
+  if (key === undefined) return undefined;
+  const known = await options.sentMessages.read(key);
+  if (known !== undefined && known.sent === undefined) await deliver(options, key, stillOurs);
+  const sent = known?.sent ?? (await options.sentMessages.read(key))?.sent;
+  return sent === undefined ? undefined : { channel: sent.channel, thread: sent.ts };
 }
 
 // ── Editing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type Place = Pick<NonNullable<MessageRecord['sent']>, 'channel' | 'ts'>;
+type Found = Pick<NonNullable<MessageRecord['sent']>, 'channel' | 'ts'>;
 
 /** False when the message is not there to be edited any more: then it has to be posted anew. */
-async function edit(options: DeliveryOptions, record: MessageRecord, place: Place): Promise<boolean> {
-  const { channel, ts } = place;
+async function edit(options: DeliveryOptions, record: MessageRecord, { channel, ts }: Found): Promise<boolean> {
   try {
     await simplerIfRefused((blocks) =>
       options.slack.chat.update({ channel, ts, ...content(options, record, channel, blocks) } as ChatUpdateArguments),
@@ -179,7 +238,7 @@ async function simplerIfRefused<T>(call: (blocks: boolean) => Promise<T>): Promi
 }
 
 function content(options: DeliveryOptions, record: MessageRecord, channel: string, withBlocks: boolean): object {
-  const view = render(options, record.state as MessageState, channel);
+  const view = renderMessage(record.state as MessageState, { ...options, channel });
   return {
     text: view.text,
     blocks: withBlocks ? view.blocks : [],
@@ -187,47 +246,41 @@ function content(options: DeliveryOptions, record: MessageRecord, channel: strin
   };
 }
 
-function render(options: DeliveryOptions, state: MessageState, channel: string): MessageView {
-  switch (state.kind) {
-    case 'backup':
-      return backupView(state, { movedFrom: movedFrom(state, channel) });
-    case 'backup-alert':
-      return backupAlertView(state.backup, options.oncall);
-  }
-}
-
-/** The channel of the one who asked, when the message had to go to the results channel instead. */
-function movedFrom({ origin }: BackupMessage, channel: string): string | undefined {
-  return origin === undefined || origin.channel === channel ? undefined : origin.channel;
-}
-
 // ── After a crash ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The message of a post that began and was never remembered as done; undefined when there was none, or it never arrived. */
-async function findInterrupted(options: DeliveryOptions, record: MessageRecord): Promise<Place | undefined> {
+async function findInterrupted(
+  options: DeliveryOptions,
+  record: MessageRecord,
+  places: Places,
+): Promise<Found | undefined> {
   if (record.postingSince === undefined) return undefined;
   // Slack's clock and ours differ a little.
   const oldest = String(Math.floor(Date.parse(record.postingSince) / 1000) - 120);
-  for (const channel of channelsFor(options, record.state as MessageState)) {
-    const ts = await findInChannel(options, record.key, channel, oldest);
-    if (ts !== undefined) return { channel, ts };
+  for (const place of places) {
+    const found = await findIn(options, record.key, place, oldest);
+    if (found !== undefined) return found;
   }
   return undefined;
 }
 
-async function findInChannel(
+async function findIn(
   { slack, log }: DeliveryOptions,
   key: string,
-  channel: string,
+  { channel: asked, thread }: Place,
   oldest: string,
-): Promise<string | undefined> {
+): Promise<Found | undefined> {
   let cursor: string | undefined;
   try {
+    const channel = await channelIdOf(slack, asked);
     for (let page = 0; page < HISTORY_PAGES; page += 1) {
       const query = { channel, oldest, limit: 200, include_all_metadata: true, ...(cursor ? { cursor } : {}) };
-      const { messages = [], response_metadata: next } = await slack.conversations.history(query);
+      const { messages = [], response_metadata: next } =
+        thread === undefined
+          ? await slack.conversations.history(query)
+          : await slack.conversations.replies({ ...query, ts: thread });
       const found = messages.find((m) => isOurs(m.metadata, key));
-      if (found?.ts !== undefined) return found.ts;
+      if (found?.ts !== undefined) return { channel, ts: found.ts };
       cursor = next?.next_cursor;
       if (cursor === undefined || cursor === '') return undefined;
     }
@@ -235,9 +288,18 @@ async function findInChannel(
     const refusal = refusalOf(error);
     if (!cantRead(refusal)) throw error;
     // A channel that we may post in without reading it: rather a message twice than none.
-    log.warn({ key, channel, reason: refusal.reason }, 'The channel can not be read to look for an interrupted post');
+    log.warn(
+      { key, channel: asked, reason: refusal.reason },
+      'The channel can not be read to look for an interrupted post',
+    );
   }
   return undefined;
+}
+
+async function channelIdOf(slack: MessageApi, channel: string): Promise<string> {
+  if (!/^[UW]/.test(channel)) return channel;
+  const { channel: opened } = await slack.conversations.open({ users: channel });
+  return opened?.id ?? channel;
 }
 
 function cantRead(refusal: Refusal | undefined): refusal is Extract<Refusal, { reason: string }> {

@@ -3,16 +3,23 @@ import type { ClusterSpec } from '../domain/cluster.ts';
 import { KeyturnError } from '../domain/error.ts';
 import { HOLDERS_OF, may, ROLE_FOR } from '../domain/permission.ts';
 import type { Action, Person, Role, RoleHolders } from '../domain/permission.ts';
+import type { RestoreRequest } from '../domain/restore-request.ts';
 import type {
+  AuditTrail,
   Clock,
   ClusterLease,
   CronCalendar,
   EtcdClient,
   JobQueue,
   Log,
+  OneTimeCodes,
+  PeopleDirectory,
   Publish,
+  RestoreRequests,
   SnapshotCatalogue,
+  StepUpRecords,
 } from '../ports.ts';
+import type { AuditCopy } from './verify-audit.ts';
 
 export interface CommandDeps {
   readonly clusters: readonly ClusterSpec[];
@@ -29,6 +36,17 @@ export interface CommandDeps {
   readonly log: Log;
   /** A few random hexadecimal digits; makes the ids of two requests of the same millisecond differ. */
   readonly nonce: () => string;
+}
+
+/** What the commands around restores need besides. */
+export interface RestoreCommandDeps extends CommandDeps {
+  readonly requests: RestoreRequests;
+  readonly directory: PeopleDirectory;
+  readonly stepUp: { readonly records: StepUpRecords; readonly codes: OneTimeCodes };
+  readonly audit: Pick<AuditTrail, 'record'>;
+  readonly auditCopies: { readonly disk: AuditCopy; readonly store: AuditCopy | undefined };
+  /** Tells that a request changed, and has it carried out once it is approved. */
+  readonly announce: (request: RestoreRequest) => Promise<void>;
 }
 
 /** permission.denied, with the role that was missing, so that people can be told whom to ask. */
@@ -55,6 +73,19 @@ export function requirePermission(deps: Pick<CommandDeps, 'people' | 'command'>,
   throw new PermissionDenied(role, `${what}: it is for ${HOLDERS_OF[role]} only.`, hint);
 }
 
+/** As `requirePermission`, on what the directory says of the person this very moment. */
+export async function requireFreshPermission(
+  deps: Pick<RestoreCommandDeps, 'people' | 'command' | 'directory'>,
+  user: string,
+  action: Action,
+): Promise<Person> {
+  const role = ROLE_FOR[action];
+  const groups = role === 'anyone' ? [] : deps.people[role].filter((id) => id.startsWith('S'));
+  const person = await deps.directory.person(user, groups, true);
+  requirePermission(deps, person, action);
+  return person;
+}
+
 /** The configured cluster of that name; throws cluster.unknown. */
 export function findCluster(deps: Pick<CommandDeps, 'clusters' | 'command'>, name: string): ClusterSpec {
   const spec = deps.clusters.find((c) => c.name === name);
@@ -76,6 +107,21 @@ export async function within<T>(clock: Clock, ms: number, work: Promise<T>, late
     return await Promise.race([work, timeUp]);
   } finally {
     done.abort();
+  }
+}
+
+/** What `work` gives within `ms`; then its signal is aborted and the error of `late` thrown. However it ends, it is aborted. */
+export async function withPatience<T>(
+  clock: Clock,
+  ms: number,
+  work: (signal: AbortSignal) => Promise<T>,
+  late: () => Error,
+): Promise<T> {
+  const stop = new AbortController();
+  try {
+    return await within(clock, ms, work(stop.signal), late);
+  } finally {
+    stop.abort();
   }
 }
 

@@ -1,22 +1,39 @@
 /** Owns the one object through which chat asks for things: every command, with its dependencies in place. */
 import type { Person } from '../domain/permission.ts';
-import type { CommandDeps } from './deps.ts';
+import { cleanUp, offerCleanup } from './clean-up.ts';
+import type { CommandDeps, RestoreCommandDeps } from './deps.ts';
 import { shared } from './deps.ts';
+import { findSnapshots, lookForSearch } from './find-snapshots.ts';
+import { listApprovals } from './list-approvals.ts';
 import { listSnapshots } from './list-snapshots.ts';
 import type { SnapshotsReport } from './list-snapshots.ts';
 import { parseCommand } from './parse.ts';
 import type { Request } from './parse.ts';
 import { requestBackup } from './request-backup.ts';
 import type { BackupAnswer, BackupRequest } from './request-backup.ts';
+import { requestRestore, restoreForm } from './request-restore.ts';
+import type { RestoreCommands } from './restore-commands.ts';
+import {
+  approveRestore,
+  cancelRestore,
+  decideRestore,
+  denyRestore,
+  takeBackApproval,
+  withdrawRestore,
+} from './review-restore.ts';
+import { showAudit } from './show-audit.ts';
 import { lookAtClusters, showClusters } from './show-clusters.ts';
 import type { ClustersReport } from './show-clusters.ts';
 import { showHelp } from './show-help.ts';
 import type { HelpReport } from './show-help.ts';
+import { makeRunbook, showPlan, showRunbook } from './show-runbook.ts';
+import type { RunbookOf } from './show-runbook.ts';
 import { lookAtStatus, showStatus } from './show-status.ts';
 import type { StatusReport } from './show-status.ts';
+import { agreeToEnrolAnew, askToEnrolAnew, beginEnrolment, confirmEnrolment, stepUpStanding } from './step-up.ts';
 
 /** Each throws KeyturnError as its own file says; `actor` must come from the directory, never from the request. */
-export interface Commands {
+export interface Commands extends RestoreCommands {
   parse(text: string): Request;
   /** The only cluster there is, which then need not be named. */
   readonly onlyCluster: string | undefined;
@@ -30,8 +47,10 @@ export interface Commands {
 /** People who ask the same at once are answered by one look, not more than so old. */
 const OVERVIEW_SHARED_MS = 5000;
 const STATUS_SHARED_MS = 2000;
+/** A search asks again with each letter typed. */
+const SEARCH_SHARED_MS = 15_000;
 
-export function buildCommands(deps: CommandDeps): Commands {
+export function buildCommands(deps: RestoreCommandDeps): Commands {
   const names = deps.clusters.map((c) => c.name);
   const overview = shared(
     deps.clock,
@@ -53,5 +72,44 @@ export function buildCommands(deps: CommandDeps): Commands {
     showStatus: (actor, cluster) => showStatus(deps, actor, cluster, status),
     listSnapshots: (actor, cluster) => listSnapshots(deps, actor, cluster),
     requestBackup: (actor, request) => requestBackup(deps, actor, request),
+    ...buildRestoreCommands(deps),
+  };
+}
+
+function buildRestoreCommands(deps: RestoreCommandDeps): RestoreCommands {
+  const search = shared(
+    deps.clock,
+    SEARCH_SHARED_MS,
+    (spec) => spec.name,
+    (spec: CommandDeps['clusters'][number]) => lookForSearch(deps, spec),
+  );
+  const runbook = shared(
+    deps.clock,
+    STATUS_SHARED_MS,
+    ({ spec, snapshot }) => `${spec.name} ${snapshot ?? ''}`,
+    (of: RunbookOf) => makeRunbook(deps, of),
+  );
+  return {
+    restoreForm: (actor, cluster) => restoreForm(deps, actor, cluster),
+    findSnapshots: (actor, cluster, query) => findSnapshots(deps, actor, { cluster, query }, search),
+    requestRestore: (actor, wish) => requestRestore(deps, actor, wish),
+    readRequest: (id) => deps.requests.read(id),
+    approveRestore: (click) => approveRestore(deps, click),
+    denyRestore: (click) => denyRestore(deps, click),
+    takeBackApproval: (click) => takeBackApproval(deps, click),
+    withdrawRestore: (click) => withdrawRestore(deps, click),
+    cancelRestore: (click) => cancelRestore(deps, click),
+    decideRestore: (click) => decideRestore(deps, click),
+    listApprovals: (user) => listApprovals(deps, user),
+    showRunbook: (actor, cluster, snapshot) => showRunbook(deps, actor, { cluster, snapshot }, runbook),
+    showPlan: (actor, request) => showPlan(deps, actor, request),
+    showAudit: (actor, request) => showAudit(deps, actor, request),
+    offerCleanup: (actor, request) => offerCleanup(deps, actor, request),
+    cleanUp: (actor, request, origin) => cleanUp(deps, actor, request, origin),
+    stepUpStanding: (user) => stepUpStanding(deps, user),
+    beginEnrolment: (user) => beginEnrolment(deps, user),
+    confirmEnrolment: (user, code) => confirmEnrolment(deps, user, code),
+    askToEnrolAnew: (user) => askToEnrolAnew(deps, user),
+    agreeToEnrolAnew: (agreed) => agreeToEnrolAnew(deps, agreed),
   };
 }

@@ -2,10 +2,19 @@
 import { distance } from 'fastest-levenshtein';
 import { KeyturnError } from '../domain/error.ts';
 
+/** How each kind of argument is written, and how many words it is at most. */
+const ARGUMENTS = {
+  none: { written: '', words: 0 },
+  cluster: { written: ' <cluster>', words: 1 },
+  'cluster?': { written: ' [cluster]', words: 1 },
+  'cluster snapshot?': { written: ' <cluster> [snapshot]', words: 2 },
+  request: { written: ' <request>', words: 1 },
+} as const;
+
 /** What can be typed: help, completion and parsing all read this table. */
 export interface CommandWord {
   readonly action: Request['action'];
-  readonly argument: 'none' | 'cluster' | 'cluster?';
+  readonly argument: keyof typeof ARGUMENTS;
   readonly summary: string;
 }
 
@@ -14,13 +23,23 @@ export const COMMAND_WORDS: readonly CommandWord[] = [
   { action: 'status', argument: 'cluster?', summary: 'live: members, leader, database, alarms, last backups' },
   { action: 'backup', argument: 'cluster', summary: 'a backup now; its message is edited as it goes' },
   { action: 'snapshots', argument: 'cluster', summary: 'what is stored, and where' },
+  { action: 'restore', argument: 'cluster', summary: 'asks for a restore; it starts once enough others approved it' },
+  { action: 'approvals', argument: 'none', summary: 'restores that wait or run, and what you can do with them' },
+  { action: 'runbook', argument: 'cluster snapshot?', summary: 'how a restore would go, command by command' },
+  { action: 'audit', argument: 'request', summary: 'what a restore ran where, and what came of it' },
+  { action: 'cleanup', argument: 'request', summary: 'removes the old data that a restore left on the nodes' },
+  { action: 'enrol', argument: 'none', summary: 'one-time codes for your approvals' },
   { action: 'help', argument: 'none', summary: 'this list, and what you may do' },
 ];
 
 export type Request =
-  | { readonly action: 'help' | 'clusters' }
+  | { readonly action: 'help' | 'clusters' | 'approvals' | 'enrol' }
   | { readonly action: 'status'; readonly cluster: string | undefined }
-  | { readonly action: 'backup' | 'snapshots'; readonly cluster: string };
+  | { readonly action: 'backup' | 'snapshots' | 'restore'; readonly cluster: string }
+  /** `snapshot`: as typed; undefined: the newest. */
+  | { readonly action: 'runbook'; readonly cluster: string; readonly snapshot: string | undefined }
+  /** `request`: as typed, in lower case; there may be no such restore. */
+  | { readonly action: 'audit' | 'cleanup'; readonly request: string };
 
 export interface Vocabulary {
   /** The slash command itself, e.g. `/etcd`. */
@@ -30,8 +49,7 @@ export interface Vocabulary {
 
 /** `/etcd status [cluster]`. */
 export function usage(word: CommandWord, command: string): string {
-  const argument = { none: '', cluster: ' <cluster>', 'cluster?': ' [cluster]' }[word.argument];
-  return `${command} ${word.action}${argument}`;
+  return `${command} ${word.action}${ARGUMENTS[word.argument].written}`;
 }
 
 /**
@@ -43,19 +61,26 @@ export function parseCommand(text: string, vocabulary: Vocabulary): Request {
   if (verb === undefined) return { action: 'help' };
   const word = COMMAND_WORDS.find((w) => w.action === verb.toLowerCase());
   if (word === undefined) throw unknownVerb(verb, args, vocabulary);
-  const allowed = word.argument === 'none' ? 0 : 1;
+  const allowed = ARGUMENTS[word.argument].words;
   if (args.length > allowed) throw tooMuch(word, args.slice(allowed), vocabulary);
-  const name = args[0];
+  const [name, snapshot] = args;
   switch (word.action) {
     case 'help':
     case 'clusters':
+    case 'approvals':
+    case 'enrol':
       return { action: word.action };
     case 'status':
       return { action: 'status', cluster: name === undefined ? undefined : knownCluster(name, word, vocabulary) };
     case 'backup':
     case 'snapshots':
-      if (name === undefined) throw noCluster(word, vocabulary);
-      return { action: word.action, cluster: knownCluster(name, word, vocabulary) };
+    case 'restore':
+      return { action: word.action, cluster: namedCluster(name, word, vocabulary) };
+    case 'runbook':
+      return { action: 'runbook', cluster: namedCluster(name, word, vocabulary), snapshot };
+    case 'audit':
+    case 'cleanup':
+      return { action: word.action, request: requestId(name, word, vocabulary) };
   }
 }
 
@@ -65,6 +90,21 @@ function words(text: string): string[] {
     .split(/\s+/u)
     .map((word) => word.replace(/^[`'"“”‘’<]+|[`'"“”‘’>]+$/gu, ''))
     .filter((word) => word !== '');
+}
+
+function namedCluster(name: string | undefined, word: CommandWord, vocabulary: Vocabulary): string {
+  if (name === undefined) throw noCluster(word, vocabulary);
+  return knownCluster(name, word, vocabulary);
+}
+
+/** Only Redis knows which restores there are; what can't be an id is told at once. */
+function requestId(name: string | undefined, word: CommandWord, { command, clusters }: Vocabulary): string {
+  const id = name?.toLowerCase();
+  if (id !== undefined && !clusters.some((cluster) => cluster.toLowerCase() === id)) return id;
+  const what = id === undefined ? `"${word.action}" needs the id of a restore.` : `"${name}" is a cluster, no restore.`;
+  throw new KeyturnError('command.invalid', what, {
+    hint: `Type: ${usage(word, command)}. A restore's message shows its id, such as r20261121-130501-3fa9c1.`,
+  });
 }
 
 function knownCluster(name: string, word: CommandWord, { clusters, command }: Vocabulary): string {
@@ -103,7 +143,7 @@ function tooMuch(word: CommandWord, extra: readonly string[], { command }: Vocab
 }
 
 /** The likeliest word meant: a near miss, or the only one that begins so. */
-function nearest(typed: string, known: readonly string[]): string | undefined {
+export function nearest(typed: string, known: readonly string[]): string | undefined {
   const lower = typed.toLowerCase();
   const scored = known.map((name) => ({ name, misses: misses(lower, name.toLowerCase()) }));
   const best = scored.reduce<(typeof scored)[number] | undefined>(

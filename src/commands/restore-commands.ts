@@ -12,6 +12,8 @@ import type { ApprovalsReport } from './list-approvals.ts';
 import type { RequestClick } from './review-restore.ts';
 import type { SecretAnswer, StepUpAnswer } from './step-up.ts';
 
+export type { ChangeAnswer };
+
 /** What the form to ask for a restore shows. */
 export interface RestoreForm {
   readonly cluster: string;
@@ -47,7 +49,7 @@ export interface AuditReport {
   readonly entries: readonly AuditEntry[];
   /** Undefined: never heard of, or older than what is kept. */
   readonly request: RestoreRequest | undefined;
-  /** Whether every chain that has one of these entries is whole; each problem is a full sentence. */
+  /** Empty: the audit was proven whole, as far as it was read. Each problem is a full sentence. */
   readonly problems: readonly string[];
   /** Why the store's copy is not in it. */
   readonly storeAway: Problem | undefined;

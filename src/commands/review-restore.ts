@@ -1,10 +1,10 @@
-/** Owns what people say of a restore request: approve, deny, take back, withdraw, stop. Who they are is asked anew. */
+/** Owns what people say of a restore request: approve, deny, take back, withdraw, stop, decide. Who they are is asked anew. */
 import type { Problem } from '../domain/error.ts';
 import { may } from '../domain/permission.ts';
 import type { Person, RoleHolders } from '../domain/permission.ts';
-import { cancel } from '../domain/restore-execution.ts';
+import { cancel, decide } from '../domain/restore-execution.ts';
 import { review, withdraw } from '../domain/restore-review.ts';
-import type { Outcome, RestoreRequest } from '../domain/restore-request.ts';
+import type { Decision, Outcome, RestoreRequest } from '../domain/restore-request.ts';
 import type { ReviewClick } from '../domain/restore-review.ts';
 import type { PeopleDirectory } from '../ports.ts';
 import { changeRequest, freshPerson } from '../restore/change-request.ts';
@@ -14,7 +14,7 @@ import type { StepUpDeps } from './step-up.ts';
 
 export interface ReviewDeps extends ChangeDeps, StepUpDeps {
   readonly directory: PeopleDirectory;
-  /** Of the configuration now: who may withdraw and stop the restores of others. */
+  /** Of the configuration now: who may withdraw, stop and decide on the restores of others. */
   readonly people: RoleHolders;
 }
 
@@ -61,12 +61,20 @@ export function takeBackApproval(deps: ReviewDeps, click: RequestClick): Promise
 
 /** By the requester, the person it was asked for, or an operator, until execution starts. */
 export function withdrawRestore(deps: ReviewDeps, click: Omit<RequestClick, 'digest'>): Promise<ChangeAnswer> {
-  return stopping(deps, click, 'withdraw', withdraw);
+  return ruling(deps, click, 'withdraw', withdraw);
 }
 
 /** Asks the runner of a restore to give up while that is safe; by requester, approver or operator. */
 export function cancelRestore(deps: ReviewDeps, click: Omit<RequestClick, 'digest'>): Promise<ChangeAnswer> {
-  return stopping(deps, click, 'cancel', cancel);
+  return ruling(deps, click, 'cancel', cancel);
+}
+
+/** Answers a restore that waits for people; by requester, approver or operator. */
+export function decideRestore(
+  deps: ReviewDeps,
+  { what, ...click }: Omit<RequestClick, 'digest'> & { readonly what: Decision },
+): Promise<ChangeAnswer> {
+  return ruling(deps, click, 'decide', (request, facts) => decide(request, { ...facts, what }));
 }
 
 type Facts = Pick<ReviewClick, 'reviewer' | 'digest' | 'now'>;
@@ -82,10 +90,10 @@ async function reviewOnce(
   );
 }
 
-function stopping(
+function ruling(
   deps: ReviewDeps,
   click: Omit<RequestClick, 'digest'>,
-  action: 'withdraw' | 'cancel',
+  action: 'withdraw' | 'cancel' | 'decide',
   decide: typeof withdraw,
 ): Promise<ChangeAnswer> {
   const personIn = askedOnce((request) => freshPerson(deps.directory, click.user, request, deps.people.operate));

@@ -8,7 +8,7 @@ import type { Freshness } from '../domain/schedule.ts';
 import type { StoredSnapshot } from '../domain/snapshot.ts';
 import type { EtcdSession } from '../ports.ts';
 import type { CommandDeps } from './deps.ts';
-import { findCluster, requirePermission, within } from './deps.ts';
+import { findCluster, requirePermission, withPatience } from './deps.ts';
 import type { Running } from './running.ts';
 import { lookAtQueue, lookAtStores, newestGood, nextRun } from './show-clusters.ts';
 
@@ -85,7 +85,6 @@ export async function lookAtStatus(deps: Deps, spec: ClusterSpec): Promise<Statu
 
 /** Asks the nodes, for so long; the connections are closed however it ends. */
 async function lookAtNodes(deps: Deps, spec: ClusterSpec): Promise<LiveLook> {
-  const stop = new AbortController();
   const late = (): KeyturnError =>
     new KeyturnError(
       'etcd.unreachable',
@@ -95,13 +94,11 @@ async function lookAtNodes(deps: Deps, spec: ClusterSpec): Promise<LiveLook> {
       },
     );
   try {
-    return await within(deps.clock, NODES_PATIENCE_MS, askNodes(deps, spec, stop.signal), late);
+    return await withPatience(deps.clock, NODES_PATIENCE_MS, (signal) => askNodes(deps, spec, signal), late);
   } catch (error) {
     const logId = deps.nonce();
     deps.log.warn({ cluster: spec.name, logId, err: error }, 'The cluster could not be looked at');
     return { kind: 'blind', problem: toProblem(error, logId) };
-  } finally {
-    stop.abort();
   }
 }
 

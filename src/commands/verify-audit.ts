@@ -1,5 +1,6 @@
 /** Owns what people are told when they ask whether the audit is whole: on this machine's disk, in the store, and both against each other. */
 import { verifyAudit, type AuditVerdict } from '../domain/audit.ts';
+import { KeyturnError, toProblem, type Problem } from '../domain/error.ts';
 
 /** One copy of the audit: text by the name of its chain. */
 export interface AuditCopy {
@@ -8,26 +9,58 @@ export interface AuditCopy {
   readonly read: () => Promise<ReadonlyMap<string, string>>;
 }
 
+/** What `verifyAudit` says of a copy. */
+export interface ProvenCopy {
+  readonly copy: AuditCopy;
+  readonly chains: ReadonlyMap<string, string>;
+  readonly verdict: AuditVerdict;
+}
+
+export interface Proof {
+  /** The disk first. */
+  readonly copies: readonly ProvenCopy[];
+  /** Why the store's copy could not be read; then the disk is proven alone. */
+  readonly storeAway: Problem | undefined;
+}
+
 /**
- * A line for each copy and for each problem, and whether all is whole. The disk has the chains of this machine alone; the
- * store has those of all, and may be moments behind. Throws what reading throws.
+ * The disk has the chains of this machine alone; the store has those of all, and may be moments behind. Throws what reading
+ * the disk throws.
  */
+export async function proveCopies(disk: AuditCopy, store: AuditCopy | undefined): Promise<Proof> {
+  // The store first: what it has was on the disk before.
+  const { stored, away } = await readStore(store);
+  const chains = await disk.read();
+  const known = (stored?.verdict.heads ?? []).filter(({ chain }) => chains.has(chain));
+  const onDisk = { copy: disk, chains, verdict: verifyAudit(chains, known) };
+  return { copies: stored === undefined ? [onDisk] : [onDisk, stored], storeAway: away };
+}
+
+async function readStore(
+  store: AuditCopy | undefined,
+): Promise<{ readonly stored: ProvenCopy | undefined; readonly away: Problem | undefined }> {
+  if (store === undefined) return { stored: undefined, away: undefined };
+  try {
+    const chains = await store.read();
+    return { stored: { copy: store, chains, verdict: verifyAudit(chains) }, away: undefined };
+  } catch (error) {
+    if (!(error instanceof KeyturnError)) throw error;
+    return { stored: undefined, away: toProblem(error, store.name) };
+  }
+}
+
+/** A line for each copy and for each problem, and whether all is whole; what could not be read is not known to be. */
 export async function proveAudit(
   disk: AuditCopy,
   store: AuditCopy | undefined,
 ): Promise<{ readonly whole: boolean; readonly lines: readonly string[] }> {
-  // The store first: what it has was on the disk before.
-  const stored = await store?.read();
-  const storeVerdict = stored && verifyAudit(stored);
-  const chains = await disk.read();
-  const known = (storeVerdict?.heads ?? []).filter(({ chain }) => chains.has(chain));
-  const verdicts = [
-    { copy: disk, verdict: verifyAudit(chains, known) },
-    ...(store && storeVerdict ? [{ copy: store, verdict: storeVerdict }] : []),
-  ];
+  const { copies, storeAway: away } = await proveCopies(disk, store);
   return {
-    whole: verdicts.every(({ verdict }) => verdict.whole),
-    lines: verdicts.flatMap(({ copy, verdict }) => [summary(copy, verdict), ...details(verdict)]),
+    whole: away === undefined && copies.every(({ verdict }) => verdict.whole),
+    lines: [
+      ...copies.flatMap(({ copy, verdict }) => [summary(copy, verdict), ...details(verdict)]),
+      ...(away === undefined ? [] : [`${store?.name ?? ''}: NOT read. ${away.message} ${away.hint}`]),
+    ],
   };
 }
 

@@ -6,6 +6,9 @@ import { mergeLogin } from './login.ts';
 import type { RawApprovals, RawBackup, RawConfig, RawRestore, RawSsh, storeSchema } from './schema.ts';
 import type { Config, StoreConfig } from './types.ts';
 
+/** Beside the requester: three people in all. */
+export const DEFAULT_APPROVALS = 2;
+
 /** What the file says, with every default filled in. */
 export function buildConfig(raw: RawConfig): Config {
   const { slack, redis, people, worker, log } = raw;
@@ -110,7 +113,7 @@ function toRestore(raw: RawRestore, approvals: RawApprovals, approvers: readonly
   const { breakGlass } = approvals;
   return {
     approvals: {
-      threshold: raw.approvals ?? 2,
+      threshold: raw.approvals ?? DEFAULT_APPROVALS,
       groups: approvers,
       expiresMs: raw.expires ?? 1_800_000,
       stepUp: approvals.stepUp ?? 'none',

@@ -1,6 +1,7 @@
 /** Owns how a problem of the configuration is told, and the problems that only several fields together have. */
 import { closest } from 'fastest-levenshtein';
 import type { z } from 'zod';
+import { DEFAULT_APPROVALS } from './build.ts';
 import { AUTH_KEYS, mergeLogin } from './login.ts';
 
 /** One thing that is wrong: where, what stands there, what was expected. */
@@ -60,13 +61,10 @@ function renderPath(path: Path): string {
     .join('');
 }
 
-const MAY_BE_SECRET = /token|secret|password|passphrase|accesskey|\burl$/i;
+const MAY_BE_SECRET = /token|secret|password|passphrase|accesskey|\burl$|^key$/i;
 
 function renderValue(path: Path, raw: unknown): string {
-  const value = path.reduce<unknown>(
-    (at, part) => (at as Record<PropertyKey, unknown> | undefined | null)?.[part],
-    raw,
-  );
+  const value = valueAt(raw, path);
   if (value === undefined) return '(missing)';
   if (path.some((part) => MAY_BE_SECRET.test(String(part)))) return '(hidden)';
   const json =
@@ -76,6 +74,10 @@ function renderValue(path: Path, raw: unknown): string {
         : 'a section'
       : JSON.stringify(value);
   return json.length > 80 ? `${json.slice(0, 77)}…` : json;
+}
+
+function valueAt(raw: unknown, path: Path): unknown {
+  return path.reduce<unknown>((value, part) => (value as Record<PropertyKey, unknown> | undefined | null)?.[part], raw);
 }
 
 /** Names that are used but not defined, or defined twice. Works on any input, so that all problems come at once. */
@@ -116,6 +118,10 @@ export function referenceProblems(raw: unknown): ConfigProblem[] {
       found.push(...loginProblems(raw, ['clusters', i, 'nodes', j, 'ssh'], [defaults, at(cluster, 'ssh')]));
     });
   });
+  found.push(...approvalProblems(raw));
+  const copy = at(at(raw, 'audit'), 'store');
+  if (typeof copy === 'string' && !stores.includes(copy))
+    found.push(problem(['audit', 'store'], raw, oneOf('a store', stores)));
   Object.entries(record(at(raw, 'stores'))).forEach(([key, store]) => found.push(...storeProblems(raw, key, store)));
   if (stores.length === 0 && at(raw, 'stores') !== undefined)
     found.push(problem(['stores'], raw, 'at least one store'));
@@ -132,6 +138,45 @@ function loginProblems(raw: unknown, path: Path, inherited: readonly unknown[]):
   if (AUTH_KEYS.filter((key) => merged[key] !== undefined).length !== 1)
     found.push(problem(path, raw, 'exactly one of keyFile, agent and passwordFile, here or in defaults.ssh'));
   return found;
+}
+
+/** What no restore could ever get past, whoever approves. */
+function approvalProblems(raw: unknown): ConfigProblem[] {
+  const layers: readonly Path[] = [['defaults'], ...list(at(raw, 'clusters')).map((_, i) => ['clusters', i])];
+  const most = mostApprovals(at(at(raw, 'people'), 'approve'));
+  const found: ConfigProblem[] = [];
+  for (const layer of layers) {
+    const stepUp = [...layer, 'approvals', 'stepUp'];
+    if (valueAt(raw, stepUp) === 'totp' && valueAt(raw, ['stepUp', 'key']) === undefined)
+      found.push(problem(stepUp, raw, 'none, or beside it a stepUp.key that seals the secrets of the codes'));
+    for (const wanted of [
+      ['restore', 'approvals'],
+      ['approvals', 'breakGlass', 'approvals'],
+    ]) {
+      const path = [...layer, ...wanted];
+      if (Number(valueAt(raw, path)) > most)
+        found.push(problem(path, raw, `at most ${most}: people.approve names no more`));
+    }
+  }
+  const unsaid = list(at(raw, 'clusters')).findIndex((_, i) => approvalsOf(raw, i) === undefined);
+  if (unsaid >= 0 && DEFAULT_APPROVALS > most) {
+    const why = `at least ${DEFAULT_APPROVALS} people, or a group: clusters[${unsaid}] wants so many approvals`;
+    found.push(problem(['people', 'approve'], raw, why));
+  }
+  return found;
+}
+
+/** What a cluster or the defaults say. */
+function approvalsOf(raw: unknown, cluster: number): unknown {
+  return (
+    valueAt(raw, ['clusters', cluster, 'restore', 'approvals']) ?? valueAt(raw, ['defaults', 'restore', 'approvals'])
+  );
+}
+
+/** So many people may approve: without end, where a group is among them or nobody is named (then there are no restores). */
+function mostApprovals(approvers: unknown): number {
+  const ids = new Set(list(approvers).map(String));
+  return ids.size === 0 || [...ids].some((id) => id.startsWith('S')) ? Infinity : ids.size;
 }
 
 function storeProblems(raw: unknown, key: string, store: unknown): ConfigProblem[] {

@@ -60,6 +60,11 @@ export function requestedBackupId(cluster: string, askedAt: Date, nonce: string)
   return `backup-${cluster}-${askedAt.toISOString().replace(/[-:.]/g, '')}-${nonce}`;
 }
 
+/** A clean-up that is asked for twice in one minute (a double click) is one; later it can be asked for again. */
+export function cleanupId(request: string, askedAt: Date): string {
+  return `cleanup-${request}-${Math.floor(askedAt.getTime() / 60_000)}`;
+}
+
 /** One retry of a failed backup has one id, however often it is asked for; a retry of a retry counts on. */
 export function retriedBackupId(failed: string): string {
   const [, first = failed, n = '0'] = /^(.*)-r(\d+)$/.exec(failed) ?? [];

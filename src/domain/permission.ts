@@ -15,6 +15,7 @@ export type Action =
   | 'runbook'
   | 'audit'
   | 'cleanup'
+  | 'enrol'
   | 'approve'
   | 'withdraw'
   | 'cancel'
@@ -34,6 +35,7 @@ export const ROLE_FOR: Readonly<Record<Action, Role>> = {
   runbook: 'anyone',
   audit: 'anyone',
   cleanup: 'operate',
+  enrol: 'approve',
   approve: 'approve',
   withdraw: 'operate',
   cancel: 'operate',

@@ -5,7 +5,7 @@ import { planDigest } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { LONGEST_REASON, refused } from './restore-request.ts';
 import type { ApprovalPolicy } from './restore-policy.ts';
-import type { DataLossWindow, Outcome, RestoreRequest, Words } from './restore-request.ts';
+import type { DataLossWindow, Outcome, Refused, RestoreRequest, Words } from './restore-request.ts';
 
 export interface Draft {
   /** `plan.request` is the request's id. */
@@ -26,8 +26,8 @@ export interface Draft {
 /** Version 1 of a request; refused as request.invalid. */
 export function openRequest(draft: Draft): Outcome {
   const { plan, policy, requester } = draft;
-  const flaw = flawOf(draft);
-  if (flaw !== undefined) return refused('request.invalid', ...flaw);
+  const flaw = flawOf({ ...draft, cluster: plan.cluster, snapshotCluster: plan.snapshot.cluster });
+  if (flaw !== undefined) return flaw;
   const at = draft.now.toISOString();
   const request: RestoreRequest = {
     id: plan.request,
@@ -60,30 +60,42 @@ export function openRequest(draft: Draft): Outcome {
   return { kind: 'ok', request };
 }
 
-function thresholdOf({ breakGlass, policy }: Draft): number {
+/** What of a draft is known before any node was looked at. */
+export interface DraftWish extends Pick<Draft, 'reason' | 'policy' | 'breakGlass' | 'confirmedSnapshotOf'> {
+  readonly cluster: string;
+  /** Of which cluster the snapshot is. */
+  readonly snapshotCluster: string;
+}
+
+/** What is wrong with the wish, as request.invalid; undefined when nothing is. */
+export function flawOf(wish: DraftWish): Refused | undefined {
+  const words = wordsAgainst(wish);
+  return words === undefined ? undefined : refused('request.invalid', ...words);
+}
+
+function thresholdOf({ breakGlass, policy }: Pick<Draft, 'breakGlass' | 'policy'>): number {
   return breakGlass && policy.breakGlass !== undefined ? policy.breakGlass.threshold : policy.threshold;
 }
 
-/** What is wrong with the draft, and what to do. */
-function flawOf(draft: Draft): Words | undefined {
-  const { plan, policy, reason } = draft;
+function wordsAgainst(wish: DraftWish): Words | undefined {
+  const { cluster, snapshotCluster, policy, reason } = wish;
   if (reason.trim() === '') return ['A restore needs a reason.', 'Say why: approvers and auditors read it.'];
   if (reason.length > LONGEST_REASON) return ['The reason is too long.', `Say it in ${LONGEST_REASON} characters.`];
-  if (draft.breakGlass && policy.breakGlass === undefined)
+  if (wish.breakGlass && policy.breakGlass === undefined)
     return [
-      `Cluster ${plan.cluster} has no break-glass.`,
+      `Cluster ${cluster} has no break-glass.`,
       'Ask for an ordinary restore, or have break-glass configured for this cluster.',
     ];
-  const threshold = thresholdOf(draft);
+  const threshold = thresholdOf(wish);
   if (!Number.isSafeInteger(threshold) || threshold < 1)
     return ['A restore needs at least one approval.', 'Set the number of approvals in the configuration to 1 or more.'];
   if (policy.groups.length === 0)
     return ["Nobody's approval would count.", 'Name approvers in people.approve of the configuration.'];
   if (!(policy.expiresMs > 0)) return ['The request would end at once.', 'Set a longer time for approvals.'];
-  if (plan.snapshot.cluster !== plan.cluster && draft.confirmedSnapshotOf !== plan.snapshot.cluster)
+  if (snapshotCluster !== cluster && wish.confirmedSnapshotOf !== snapshotCluster)
     return [
-      `The snapshot is one of cluster ${plan.snapshot.cluster}, not of ${plan.cluster}.`,
-      `Choose another, or confirm by typing the name ${plan.snapshot.cluster}.`,
+      `The snapshot is one of cluster ${snapshotCluster}, not of ${cluster}.`,
+      `Choose another, or confirm by typing the name ${snapshotCluster}.`,
     ];
   return undefined;
 }

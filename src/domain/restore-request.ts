@@ -155,7 +155,9 @@ export const LONGEST_REASON = 1000;
 // ── What is allowed now ──────────────────────────────────────────────────────────────────────────────────────────────
 
 /** When it ends by itself: a pending one as frozen, an approved one when it has not begun for as long again. */
-export function deadlineOf(request: RestoreRequest): Date | undefined {
+export function deadlineOf(
+  request: Pick<RestoreRequest, 'state' | 'createdAt' | 'expiresAt' | 'approvedAt'>,
+): Date | undefined {
   if (request.state === 'pending') return new Date(request.expiresAt);
   if (request.state !== 'approved' || request.approvedAt === undefined) return undefined;
   const lifeMs = Date.parse(request.expiresAt) - Date.parse(request.createdAt);
@@ -186,13 +188,19 @@ export function whyNotCounted(request: RestoreRequest, person: Person): string |
 }
 
 /** The approvals that stand, one a person; eligibility is asked again at execution. */
-export function approvals(request: RestoreRequest): readonly Review[] {
+export function approvals(request: Pick<RestoreRequest, 'reviews' | 'digest' | 'stepUp'>): readonly Review[] {
   return request.reviews.filter(
     (review) =>
       review.verdict === 'approve' &&
       review.digest === request.digest &&
       (request.stepUp === 'none' || review.codeProved),
   );
+}
+
+/** `r20261121-130501-3fa9c1`: it names folders on nodes, and people read it to each other. `nonce`: hexadecimal digits. */
+export function requestId(askedAt: Date, nonce: string): string {
+  const [day = '', time = ''] = askedAt.toISOString().split(/[T.]/);
+  return `r${day.replaceAll('-', '')}-${time.replaceAll(':', '')}-${nonce}`;
 }
 
 /** Id of the job that starts an approved request: the same however often it is added, new after a new approval. */

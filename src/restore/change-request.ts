@@ -69,8 +69,11 @@ export async function freshPerson(
   return directory.person(user, [...new Set(groups)], true);
 }
 
-/** The change is kept; that telling it failed must not make it look as if it were not. */
-async function tell(deps: ChangeDeps, request: RestoreRequest): Promise<void> {
+/** The change is kept; that telling it failed must not make it look as if it were not. Never throws. */
+export async function tell(
+  deps: Pick<ChangeDeps, 'announce' | 'log'> & { readonly requests: Pick<RestoreRequests, 'markTold'> },
+  request: RestoreRequest,
+): Promise<void> {
   try {
     await deps.announce(request);
     await deps.requests.markTold(request);

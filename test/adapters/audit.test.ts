@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { auditTrail, readAuditFolder, readAuditStore } from '../../src/adapters/audit.ts';
+import { auditTrail, checkAuditFolder, readAuditFolder, readAuditStore } from '../../src/adapters/audit.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 import { readChain, verifyAudit, type AuditFact } from '../../src/domain/audit.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
@@ -244,4 +244,16 @@ test('an object that is gone from the store is found', async () => {
   }
   store.objects.delete([...store.objects.keys()][1] ?? '');
   expect(verifyAudit(await readAuditStore(store)).whole).toBe(false);
+});
+
+test('a folder that can be written is made and left empty; one that can not is told with what to do', async () => {
+  const fresh = join(folder, 'deep', 'audit');
+  expect(await checkAuditFolder(fresh)).toBe(`${fresh} can be written`);
+  expect(await readdir(fresh)).toEqual([]);
+  expect((await stat(fresh)).mode & 0o777).toBe(0o700);
+  await writeFile(join(folder, 'file'), '');
+  await expect(checkAuditFolder(join(folder, 'file', 'audit'))).rejects.toMatchObject({
+    code: 'audit.failed',
+    message: expect.stringContaining('ENOTDIR') as string,
+  });
 });

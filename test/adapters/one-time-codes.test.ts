@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { Secret, TOTP } from 'otpauth';
 import { describe, expect, test } from 'vitest';
-import { oneTimeCodes, sealingKey } from '../../src/adapters/one-time-codes.ts';
+import { noCodes, oneTimeCodes, sealingKey } from '../../src/adapters/one-time-codes.ts';
 import { oneTimeCodesContract } from '../contracts/step-up.ts';
 
 const codeAt = (secret: string, at: Date): string =>
@@ -84,4 +84,16 @@ describe('the key file', () => {
       if (text !== '') expect(JSON.stringify([(error as Error).message, error])).not.toContain(text);
     },
   );
+});
+
+test('without a key nobody enrols and no code counts; what to configure is said', () => {
+  const codes = noCodes();
+  for (const use of [() => codes.newSecret('U1', 'ann'), () => codes.stepOf('U1', 'v1.x.y', '123456', new Date(0))]) {
+    expect(use).toThrow(
+      expect.objectContaining({
+        code: 'step-up.not-now',
+        hint: expect.stringContaining('stepUp.key') as string,
+      }) as Error,
+    );
+  }
 });

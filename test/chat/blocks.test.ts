@@ -2,6 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  codeBlocks,
+  quote,
   LIMITS,
   bold,
   bytes,
@@ -143,5 +145,27 @@ describe('blocks', () => {
     expect(ids(0, 3)).toEqual(['p.next']);
     expect(ids(1, 3)).toEqual(['p.previous', 'p.next']);
     expect(ids(2, 3)).toEqual(['p.previous']);
+  });
+});
+
+describe('what people and programs wrote', () => {
+  test('a quote keeps its lines, each quoted and harmless', () => {
+    expect(quote('one\n<!here> & two\r\n\n three ')).toBe('> one\n> &lt;!here&gt; &amp; two\n> \n> three');
+    expect(quote('x'.repeat(5000)).length).toBeLessThan(1010);
+  });
+
+  test('code keeps every character but a fence, in blocks that fit', () => {
+    const script = Array.from({ length: 300 }, (_, i) => `echo "${i}" && test -f /etc/x`).join('\n');
+    const blocks = codeBlocks(`${script}\n\`\`\`\n${'&'.repeat(9000)}\n`);
+    expect(blocks.length).toBeGreaterThan(3);
+    for (const block of blocks) {
+      expect(block.length).toBeLessThanOrEqual(LIMITS.section);
+      expect(block.split('```')).toHaveLength(3);
+      expect(block).toMatch(/^```\n[^]*\n```$/);
+    }
+    const all = blocks.map((b) => b.slice(4, -4)).join('\n');
+    expect(all.replaceAll('&amp;', '&').startsWith(script)).toBe(true);
+    expect(all.split('&amp;').length - 1).toBe(9000 + 600);
+    expect(codeBlocks('')).toEqual(['```\n\n```']);
   });
 });

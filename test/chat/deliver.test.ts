@@ -3,11 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { announcer } from '../../src/chat/announcer.ts';
 import { deliverer } from '../../src/chat/deliver.ts';
 import type { MessageApi } from '../../src/chat/deliver.ts';
-import { alertKey } from '../../src/chat/message-state.ts';
+import { alertKey, restoreKeys } from '../../src/chat/message-state.ts';
 import type { KeyturnEvent } from '../../src/domain/event.ts';
 import type { Log, SentMessages } from '../../src/ports.ts';
 import { fakeClock } from '../fakes/clock.ts';
 import { fakeSentMessages } from '../fakes/sent-messages.ts';
+import { requester } from '../support/requests.ts';
+import { changed, lives, opened, requests } from './restore-samples.ts';
 import { events, record, silentLog } from './samples.ts';
 
 const KEY = events.queued.operation;
@@ -16,6 +18,7 @@ const ASKED_IN = events.queued.origin.channel;
 interface Posted {
   channel: string;
   ts: string;
+  thread_ts?: string;
   text: string;
   blocks: unknown[];
   metadata: { event_type: string; event_payload: { key: string } };
@@ -47,7 +50,8 @@ function fakeSlack() {
     chat: {
       postMessage: (m: Posted) =>
         trouble('post', () => {
-          const posted = { ...m, ts: `17000000.${String((ts += 1)).padStart(6, '0')}` };
+          const channel = m.channel.replace(/^U/, 'D'); // a person's id stands for the conversation with them
+          const posted = { ...m, channel, ts: `17000000.${String((ts += 1)).padStart(6, '0')}` };
           messages.push(posted);
           return { channel: posted.channel, ts: posted.ts };
         }),
@@ -61,7 +65,14 @@ function fakeSlack() {
     },
     conversations: {
       history: ({ channel }: { channel: string }) =>
-        trouble('history', () => ({ messages: messages.filter((m) => m.channel === channel).reverse() })),
+        trouble('history', () => ({
+          messages: messages.filter((m) => m.channel === channel && m.thread_ts === undefined).reverse(),
+        })),
+      replies: ({ channel, ts: thread }: { channel: string; ts: string }) =>
+        trouble('replies', () => ({
+          messages: messages.filter((m) => m.channel === channel && (m.ts === thread || m.thread_ts === thread)),
+        })),
+      open: ({ users }: { users: string }) => trouble('open', () => ({ channel: { id: `D${users.slice(1)}` } })),
     },
   };
   return { api: api as unknown as MessageApi, messages, calls, next };
@@ -75,6 +86,7 @@ function world(sentMessages: SentMessages = fakeSentMessages(), log: Log = silen
     slack: slack.api,
     sentMessages,
     channels: { results: 'CRESULTS', alerts: 'CALERTS' },
+    command: '/etcd',
     oncall: 'S0ONCALL02',
     clock,
     log,
@@ -302,5 +314,93 @@ describe('final refusals', () => {
     expect(await deliver(KEY)).toBe('delivered');
     expect(messages[0]?.blocks).toEqual([]);
     expect(messages[0]?.text).toContain('✅ *prod-eu*');
+  });
+});
+
+describe('messages of a restore', () => {
+  const id = requests.pending.id;
+  const own = restoreKeys.end(id, requests.pending.requester.id);
+
+  test('stand in the thread of its own message, which is delivered first when it was not', async () => {
+    const { publish, deliver, messages } = world();
+    await publishAll(publish, ...lives.undone);
+    expect(await deliver(restoreKeys.steps(id))).toBe('delivered');
+    expect(messages.map((m) => [m.metadata.event_payload.key, m.channel, m.thread_ts])).toEqual([
+      [id, ASKED_IN, undefined],
+      [restoreKeys.steps(id), ASKED_IN, messages[0]?.ts],
+    ]);
+    await deliver(restoreKeys.end(id, undefined));
+    expect(messages[2]?.thread_ts).toBe(messages[0]?.ts);
+  });
+
+  test('follow it to the results channel, when it had to go there', async () => {
+    const { publish, deliver, messages, next } = world();
+    await publishAll(publish, ...lives.undone);
+    next.push(refused('not_in_channel'));
+    await deliver(restoreKeys.steps(id));
+    expect(messages.map((m) => m.channel)).toEqual(['CRESULTS', 'CRESULTS']);
+  });
+
+  test('stand by themselves when the thread is gone', async () => {
+    const { publish, deliver, messages, next } = world();
+    await publishAll(publish, ...lives.undone);
+    await deliver(id);
+    next.push(refused('thread_not_found'));
+    expect(await deliver(restoreKeys.steps(id))).toBe('delivered');
+    expect(messages[1]).toMatchObject({ channel: ASKED_IN });
+    expect(messages[1]?.thread_ts).toBeUndefined();
+  });
+
+  test('wait with it while Slack is away', async () => {
+    const { publish, deliver, messages, next } = world();
+    await publishAll(publish, ...lives.undone);
+    next.push(AWAY);
+    expect(await deliver(restoreKeys.steps(id))).toEqual({ pauseMs: 1000 });
+    expect(messages).toEqual([]);
+    expect(await deliver(restoreKeys.steps(id))).toBe('delivered');
+    expect(messages).toHaveLength(2);
+  });
+
+  test('whose post in the thread lost its answer is found there', async () => {
+    const { publish, deliver, messages, next, calls } = world();
+    await publishAll(publish, ...lives.undone);
+    await deliver(id);
+    next.push('lost answer');
+    await deliver(restoreKeys.steps(id));
+    expect(await deliver(restoreKeys.steps(id))).toBe('delivered');
+    expect(calls).toEqual(['post', 'post', 'replies', 'update']);
+    expect(messages).toHaveLength(2);
+  });
+
+  test('to one person go to that person alone, once, also after a lost answer', async () => {
+    const { publish, deliver, messages, next, calls } = world();
+    await publishAll(publish, ...lives.denied);
+    next.push('lost answer');
+    await deliver(own);
+    expect(await deliver(own)).toBe('delivered');
+    expect(calls).toEqual(['post', 'open', 'history', 'update']);
+    expect(messages.map((m) => m.channel)).toEqual([requests.pending.requester.id.replace(/^U/, 'D')]);
+  });
+
+  test('to one person who can not be written to go nowhere else', async () => {
+    const { publish, deliver, messages, next } = world();
+    await publishAll(publish, ...lives.denied);
+    next.push(refused('user_not_found'));
+    expect(await deliver(own)).toBe('delivered');
+    expect(messages).toEqual([]);
+  });
+
+  test('asked for in private stand where approvers see them', async () => {
+    const { publish, deliver, messages } = world();
+    await publish(changed(opened({ origin: { channel: 'D0ASKER', user: requester.id } })));
+    await deliver(id);
+    expect(messages[0]?.channel).toBe('CRESULTS');
+  });
+
+  test('with break-glass ring in the alerts channel', async () => {
+    const { publish, deliver, messages } = world();
+    await publishAll(publish, ...lives['break-glass, with codes']);
+    await deliver(restoreKeys.breakGlass(id));
+    expect(messages.map((m) => m.channel)).toEqual(['CALERTS']);
   });
 });

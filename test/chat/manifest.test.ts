@@ -27,6 +27,11 @@ const SCOPES: Readonly<Record<string, readonly string[]>> = {
   'auth.test': [],
   'apps.connections.open': [], // the app-level token's own
   'views.publish': [],
+  'views.open': [],
+  'views.update': [],
+  'files.uploadV2': ['files:write'],
+  'conversations.open': ['im:write'],
+  'conversations.replies': ['channels:history', 'groups:history', 'im:history'],
   'chat.postMessage': ['chat:write', 'chat:write.public'],
   'chat.update': ['chat:write'],
   'conversations.history': ['channels:history', 'groups:history', 'im:history'],

@@ -25,6 +25,13 @@ describe('every connection gets one line', () => {
     expect(await linesOf([slow, quick])).toEqual(['✓ redis: Redis 7.0', '✓ store ceph: bucket etcd-backup']);
   });
 
+  test('that says what could be better, though nothing fails for it', async () => {
+    const run = async () => ({ found: 'ready for backups only', warning: 'Add this line: …' });
+    expect(await linesOf([{ name: 'node a/cp1', run }])).toEqual([
+      '! node a/cp1: ready for backups only. Add this line: …',
+    ]);
+  });
+
   test('that says what is wrong and what to do', async () => {
     const run = () => Promise.reject(new KeyturnError('ssh.auth', 'cp1 refused the key.', { hint: 'Add it there.' }));
     expect(await linesOf([{ name: 'node a/cp1', run }])).toEqual(['✗ node a/cp1: cp1 refused the key. Add it there.']);

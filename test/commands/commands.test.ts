@@ -11,6 +11,7 @@ import { fakeClock } from '../fakes/clock.ts';
 import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
+import { restoreParts } from '../support/restore-world.ts';
 
 const NOW = '2026-11-21T06:30:00.000Z';
 const operator = person('U1', { groups: ['S0ADMINS01'] });
@@ -41,7 +42,7 @@ function world(change: Partial<CommandDeps> = {}) {
     nonce: () => `a${(nonce += 1)}`,
     ...change,
   };
-  return { clock, queue, lease, published, deps, commands: buildCommands(deps) };
+  return { clock, queue, lease, published, deps, commands: buildCommands({ ...deps, ...restoreParts() }) };
 }
 
 async function refusal(promise: Promise<unknown>): Promise<KeyturnError> {
@@ -316,8 +317,9 @@ describe('snapshots and help', () => {
         .commands.showHelp(who)
         .entries.filter((e) => e.allowed)
         .map((e) => e.action);
-    expect(allowed(operator)).toEqual(['clusters', 'status', 'backup', 'snapshots', 'help']);
-    expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', 'help']);
+    const reading = ['approvals', 'runbook', 'audit'];
+    expect(allowed(operator)).toEqual(['clusters', 'status', 'backup', 'snapshots', ...reading, 'cleanup', 'help']);
+    expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', ...reading, 'help']);
     expect(allowed(guest)).toEqual(['help']);
   });
 });

@@ -28,6 +28,13 @@ describe('what is understood', () => {
     ['BACKUP Prod-EU', { action: 'backup', cluster: 'prod-eu' }],
     ['snapshots `staging`', { action: 'snapshots', cluster: 'staging' }],
     ['backup “prod-us”', { action: 'backup', cluster: 'prod-us' }],
+    ['restore prod-eu', { action: 'restore', cluster: 'prod-eu' }],
+    ['approvals', { action: 'approvals' }],
+    ['enrol', { action: 'enrol' }],
+    ['runbook Staging', { action: 'runbook', cluster: 'staging', snapshot: undefined }],
+    ['runbook staging 20261121T060000Z-17', { action: 'runbook', cluster: 'staging', snapshot: '20261121T060000Z-17' }],
+    ['audit R20261121-130501-3FA9C1', { action: 'audit', request: 'r20261121-130501-3fa9c1' }],
+    ['cleanup `r20261121-130501-3fa9c1`', { action: 'cleanup', request: 'r20261121-130501-3fa9c1' }],
     ['status\u00a0staging', { action: 'status', cluster: 'staging' }],
   ])('%j', (text, request) => {
     expect(parse(text)).toEqual(request);
@@ -41,6 +48,11 @@ describe('a mistyped command gets the nearest right one', () => {
     ['stat', '/etcd status'],
     ['hlep', '/etcd help'],
     ['cluster', '/etcd clusters'],
+    ['restroe prod-eu', '/etcd restore prod-eu'],
+    ['approval', '/etcd approvals'],
+    ['run-book prod-eu', '/etcd runbook prod-eu'],
+    ['enroll', '/etcd enrol'],
+    ['clean r1', '/etcd cleanup r1'],
   ])('%s', (text, right) => {
     const error = refusal(text);
     expect(error.code).toBe('command.unknown');
@@ -86,7 +98,30 @@ describe('missing and extra arguments get a usage line', () => {
     expect(error.hint).toContain('prod-eu');
   });
 
-  test.each(['help me', 'clusters all', 'status prod-eu now', 'backup prod-eu --force'])('%s', (text) => {
+  test.each(['restore', 'runbook'])('%s without a cluster', (word) => {
+    expect(refusal(word).hint).toContain(`/etcd ${word} <cluster>`);
+  });
+
+  test.each([
+    ['audit', '"audit" needs the id of a restore.'],
+    ['cleanup prod-eu', '"prod-eu" is a cluster, no restore.'],
+  ])('%s: says what an id looks like, and where it stands', (text, message) => {
+    const error = refusal(text);
+    expect(error).toMatchObject({ code: 'command.invalid', message });
+    expect(error.hint).toContain(`Type: /etcd ${text.split(' ')[0] ?? ''} <request>`);
+    expect(error.hint).toContain('r20261121-130501-3fa9c1');
+  });
+
+  test.each([
+    'help me',
+    'clusters all',
+    'status prod-eu now',
+    'backup prod-eu --force',
+    'restore prod-eu now',
+    'runbook prod-eu newest please',
+    'approvals mine',
+    'audit r1 r2',
+  ])('%s', (text) => {
     const error = refusal(text);
     expect(error.code).toBe('command.invalid');
     expect(error.hint).toContain(`Type: /etcd ${text.split(' ')[0] ?? ''}`);

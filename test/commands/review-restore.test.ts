@@ -5,6 +5,7 @@ import { listApprovals } from '../../src/commands/list-approvals.ts';
 import {
   approveRestore,
   cancelRestore,
+  decideRestore,
   denyRestore,
   takeBackApproval,
   withdrawRestore,
@@ -12,8 +13,8 @@ import {
 import type { RequestClick } from '../../src/commands/review-restore.ts';
 import { askToEnrolAnew, beginEnrolment, confirmEnrolment } from '../../src/commands/step-up.ts';
 import type { Person } from '../../src/domain/permission.ts';
-import { start } from '../../src/domain/restore-execution.ts';
-import type { RestoreRequest } from '../../src/domain/restore-request.ts';
+import { start, wait } from '../../src/domain/restore-execution.ts';
+import type { Decision, RestoreRequest } from '../../src/domain/restore-request.ts';
 import { approvalsWorld, bot, operator } from '../support/approvals.ts';
 import type { ApprovalsWorld } from '../support/approvals.ts';
 import {
@@ -21,6 +22,7 @@ import {
   APPROVERS,
   bob,
   carol,
+  done,
   later,
   outsider,
   plan,
@@ -180,6 +182,26 @@ describe('a deny, an approval taken back, a withdrawal, a stop', () => {
     expect(codeOf(await cancelRestore(world, click(made, outsider)))).toBe('permission.denied');
     expect(codeOf(await cancelRestore(world, click(made, operator)))).toBe('running');
     expect((await world.requests.read('r1'))?.cancel?.by).toBe(operator.id);
+  });
+
+  test('decide: only what waits, and only what it offers; requester, approvers and operators may', async () => {
+    const world = approvalsWorld();
+    const made = await world.opened({ policy: policy({ threshold: 1 }) });
+    await approveRestore(world, click(made, alice));
+    await run(world);
+    const say = (who: Person, what: Decision) => decideRestore(world, { ...click(made, who), what });
+    expect(codeOf(await say(requester, 'retry'))).toBe('request.not-now');
+    const running = await world.requests.read('r1');
+    if (running === undefined) throw new Error('no request');
+    const asks = { reason: 'Two nodes are gone.', options: ['retry', 'give-up'] as const, now: world.clock.now() };
+    await world.requests.compareAndSet(done(wait(running, asks)));
+    expect(codeOf(await say(outsider, 'retry'))).toBe('permission.denied');
+    expect(codeOf(await say(requester, 'roll-back'))).toBe('request.not-now');
+    expect(codeOf(await say(operator, 'retry'))).toBe('running');
+    const decided = await world.requests.read('r1');
+    expect(decided?.waiting).toBeUndefined();
+    expect(decided?.decision).toMatchObject({ by: operator.id, what: 'retry' });
+    expect(codeOf(await say(alice, 'give-up'))).toBe('request.not-now');
   });
 
   test('a deny and the approval that would be enough, at once: whatever comes first, nothing starts after the deny', async () => {

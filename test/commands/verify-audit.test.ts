@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { proveAudit, type AuditCopy } from '../../src/commands/verify-audit.ts';
 import { emptyHead, nextLine } from '../../src/domain/audit.ts';
+import { KeyturnError } from '../../src/domain/error.ts';
 
 function lines(chain: string, ...types: readonly string[]): string[] {
   let head = emptyHead(chain);
@@ -61,5 +62,14 @@ test('a torn line is told, and is no problem', async () => {
       'disk: 3 entries in 1 chain, whole',
       '  Chain a ends in a line that a crash cut off; nobody was told of it.',
     ],
+  });
+});
+
+test('a store that can not be read is told with what to do; the disk is proven all the same, and all of it is not known to be whole', async () => {
+  const away = new KeyturnError('store.unreachable', 'ceph is away.', { hint: 'Look after it.' });
+  const store = { name: 'store ceph', read: () => Promise.reject(away) };
+  expect(await proveAudit(copy('disk', { a }), store)).toEqual({
+    whole: false,
+    lines: ['disk: 3 entries in 1 chain, whole', 'store ceph: NOT read. ceph is away. Look after it.'],
   });
 });

@@ -89,6 +89,58 @@ describe('a right file', () => {
     expect(config.bastions[0]?.ssh.via).toBeUndefined();
   });
 
+  test('gives restores safe defaults: two approvals, half an hour, roll back', () => {
+    const config = configOf(file({ people: { approve: ['S0APPROVE'] } }));
+    expect(config.clusters[0]?.restore).toEqual({
+      approvals: { threshold: 2, groups: ['S0APPROVE'], expiresMs: 1_800_000, stepUp: 'none', breakGlass: undefined },
+      mode: 'all-members',
+      onFailure: 'roll-back',
+      kubelet: 'no',
+      manifests: 'one-by-one',
+    });
+    expect(config.audit).toEqual({ folder: '/var/lib/keyturn/audit', store: 'ceph' });
+    expect(config.stepUpKey).toBeUndefined();
+  });
+
+  test('says of restores what the cluster says, else the defaults', () => {
+    const [cluster] = file()['clusters'] as [object];
+    const own = {
+      restore: { mode: 'one-member', onFailure: 'ask', kubelet: 'stop-with-containers', manifests: 'folder' },
+      approvals: { stepUp: 'totp', breakGlass: { approvals: 1 } },
+    };
+    const config = configOf(
+      file({
+        people: { approve: ['S0APPROVE'] },
+        defaults: { ssh: login, restore: { approvals: 3, expires: '2h', mode: 'all-members' } },
+        stepUp: { key: { file: '/k' } },
+        audit: { folder: '/srv/audit' },
+        clusters: [
+          { ...cluster, ...own },
+          { ...cluster, name: 'staging', restore: { approvals: 1 } },
+        ],
+      }),
+    );
+    expect(config.clusters[0]?.restore).toEqual({
+      approvals: {
+        threshold: 3,
+        groups: ['S0APPROVE'],
+        expiresMs: 7_200_000,
+        stepUp: 'totp',
+        breakGlass: { threshold: 1 },
+      },
+      mode: 'one-member',
+      onFailure: 'ask',
+      kubelet: 'kubelet-and-containers',
+      manifests: 'folder',
+    });
+    expect(config.clusters[1]?.restore).toMatchObject({
+      approvals: { threshold: 1, expiresMs: 7_200_000, stepUp: 'none', breakGlass: undefined },
+      onFailure: 'roll-back',
+    });
+    expect(config.audit).toEqual({ folder: '/srv/audit', store: 'ceph' });
+    expect(config.stepUpKey).toEqual({ file: '/k' });
+  });
+
   test('reads durations and sizes', () => {
     const config = configOf(
       file({ defaults: { backup: { schedule: '0 */6 * * *', rpo: '8h', timeout: '15m', rateLimit: '50MB' } } }),
@@ -159,8 +211,68 @@ describe('a wrong file', () => {
       file({ stores: { a: { type: 's3', bucket: 'bbb', accessKeyId: { env: 'A' } } } }),
       "stores.a: found a section; expected accessKeyId and secretAccessKey together, or neither (the SDK's default chain)",
     ],
+    [
+      'one-time codes without a key',
+      file({ defaults: { ssh: {}, approvals: { stepUp: 'totp' } } }),
+      'defaults.approvals.stepUp: found "totp"; expected none, or beside it a stepUp.key that seals the secrets of the codes',
+    ],
+    [
+      'one-time codes of one cluster without a key',
+      file({ clusters: [{ name: 'a', nodes, ssh: login, approvals: { stepUp: 'totp' } }] }),
+      'clusters[0].approvals.stepUp: found "totp"; expected none, or beside it a stepUp.key that seals the secrets of the codes',
+    ],
+    [
+      'an audit in an unknown store',
+      file({ audit: { store: 'tape' } }),
+      'audit.store: found "tape"; expected a store that is defined: ceph',
+    ],
+    [
+      'an audit in no absolute folder',
+      file({ audit: { folder: 'audit' } }),
+      'audit.folder: found "audit"; expected an absolute path',
+    ],
+    [
+      'more approvals than there are approvers',
+      file({ people: { approve: ['U01', 'U02', 'U02'] }, defaults: { ssh: {}, restore: { approvals: 3 } } }),
+      'defaults.restore.approvals: found 3; expected at most 2: people.approve names no more',
+    ],
+    [
+      'no approval at all',
+      file({ defaults: { ssh: {}, restore: { approvals: 0 } } }),
+      'defaults.restore.approvals: found 0; expected a whole number from 1 to 20; the requester never counts',
+    ],
+    [
+      'a request that would live too long',
+      file({ defaults: { ssh: {}, restore: { expires: '8d' } } }),
+      'defaults.restore.expires: found "8d"; expected a duration from 1m to 7d, such as 30m',
+    ],
+    [
+      'a failure that is met in an unknown way',
+      file({ defaults: { ssh: {}, restore: { onFailure: 'hope' } } }),
+      'defaults.restore.onFailure: found "hope"; expected roll-back or ask',
+    ],
+    [
+      'break-glass that is a number',
+      file({ defaults: { ssh: {}, approvals: { breakGlass: 1 } } }),
+      'defaults.approvals.breakGlass: found 1; expected { approvals: 1 }',
+    ],
+    [
+      'a mistyped key of restores',
+      file({ defaults: { ssh: {}, restore: { onFailur: 'ask' } } }),
+      'defaults.restore.onFailur: found "ask"; expected no such key in defaults.restore; did you mean "onFailure"?',
+    ],
   ])('with %s is refused', (_what, raw, expected) => {
     expect(problemsOf(raw)).toContain(expected);
+  });
+
+  test('may name fewer approvers than approvals when a group is among them', () => {
+    expect(problemsOf(file({ people: { approve: ['U01', 'S01'] } }))).toEqual([]);
+  });
+
+  test('with a default of two approvals and one approver is refused', () => {
+    expect(problemsOf(file({ people: { approve: ['U01'] } }))).toEqual([
+      'people.approve: found a list; expected at least 2 people, or a group: clusters[0] wants so many approvals',
+    ]);
   });
 
   test('never shows what may be a secret', () => {
@@ -169,9 +281,10 @@ describe('a wrong file', () => {
         slack: { botToken: 'xoxb-1-planted', channels: { results: 'C0RESULTS' } },
         redis: { url: 'redis://:planted@localhost' },
         stores: { a: { type: 's3', bucket: 'bbb', secretAccessKey: 'planted', accessKeyId: 'planted' } },
+        stepUp: { key: 'planted' },
       }),
     );
-    expect(problems).toHaveLength(4);
+    expect(problems).toHaveLength(5);
     expect(problems.join('\n')).not.toContain('planted');
   });
 

@@ -244,7 +244,6 @@ test.each<[string, string, Partial<RestoreInput>]>([
     'plan.foreign-snapshot',
     { snapshot: snapshotRecord({ cluster: 'test', clusterId: '77' }) },
   ],
-  ['a snapshot of another cluster id', 'plan.foreign-snapshot', { snapshot: snapshotRecord({ clusterId: '78' }) }],
   [
     'a supervisor that is not known',
     'plan.unsupported',
@@ -280,6 +279,11 @@ test('a snapshot of another cluster is planned when somebody said so, with a war
   const snapshot = snapshotRecord({ cluster: 'test', clusterId: '78' });
   const { warnings } = makeRestorePlan(restoreInput({ snapshot, foreignSnapshotConfirmed: true }));
   expect(warnings).toContain('The snapshot is of another cluster: test.');
+});
+
+test('a snapshot from before the last restore needs no second word: every restore gives the cluster another id', () => {
+  const { warnings } = makeRestorePlan(restoreInput({ snapshot: snapshotRecord({ clusterId: '78' }) }));
+  expect(warnings).toContain('The cluster has another id than in the snapshot: it was restored or made anew since.');
 });
 
 test.each<[string, Partial<RestoreInput>]>([

@@ -17,6 +17,7 @@ import {
   sendMessage,
   SLACKBOT,
   submitView,
+  suggest,
   type Outcome,
   type Submitted,
 } from './people.ts';
@@ -130,6 +131,13 @@ export interface Workspace {
   ): Promise<Outcome>;
   clickInView(user: string, viewId: string, actionId: string, choice?: Json, values?: Values): Promise<Outcome>;
   clickInHome(user: string, actionId: string, choice?: Json): Promise<Outcome>;
+  /** Types into an external select of a modal; the options that the app offers. */
+  suggest(
+    user: string,
+    viewId: string,
+    element: { readonly blockId: string; readonly actionId: string },
+    query: string,
+  ): ReturnType<typeof suggest>;
   /** Modals that a person has open, bottom first. */
   views(user: string): readonly OpenView[];
   submit(user: string, viewId: string, values?: Values): Promise<Submitted>;
@@ -456,6 +464,7 @@ function controls(core: Core, door: Door, file: string | undefined): Omit<Worksp
     clickInView: (user, viewId, actionId, choice, values) =>
       act(core, actor(user), { viewId }, { actionId }, choice, values),
     clickInHome: (user, actionId, choice) => act(core, actor(user), { home: true }, { actionId }, choice),
+    suggest: (user, viewId, element, query) => suggest(core, actor(user), { viewId }, element, query),
     views: (user) => views.stack(userId(user)),
     submit: (user, viewId, values = {}) => submitView(core, actor(user), viewId, values),
     closeView: (user, viewId) => closeView(core, actor(user), viewId, false),

@@ -7,16 +7,19 @@ import { bold, code, context, join, lines, mrk, mention, message, plain, section
 import type { MessageView, Mrkdwn } from '../blocks.ts';
 import { runningPhrase } from './running.ts';
 
-export function helpView(report: HelpReport): MessageView {
-  const entries = report.entries.map(({ usage, summary, allowed, role }) => {
-    const lock = allowed ? mrk`` : mrk` · 🔒 ${plain(HOLDERS_OF[role])} only`;
-    return mrk`${code(usage)} – ${plain(summary)}${lock}`;
-  });
+/** What this person may do, and in one line who may do the rest. */
+export function helpView({ entries, clusters }: HelpReport): MessageView {
   const title = mrk`*Keyturn keeps etcd recoverable.* This is what you can type:`;
-  const names = report.clusters.map((c) => code(c));
-  return message(join([title, ...entries], '\n'), [
+  const allowed = entries.filter((entry) => entry.allowed);
+  const others = entries.filter((entry) => !entry.allowed);
+  const commands = allowed.map(({ usage, summary }) => mrk`${code(usage)} – ${plain(summary)}`);
+  const locked = others.map(({ usage, role }) => mrk`${code(usage)} 🔒 ${plain(HOLDERS_OF[role])} only`);
+  const rest = locked.length === 0 ? [] : [mrk`Not for you: ${join(locked)}`];
+  const names = clusters.map((c) => code(c));
+  return message(join([title, ...commands, ...rest], '\n'), [
     section(title),
-    ...lines(entries),
+    ...lines(commands),
+    ...rest.map(context),
     ...(names.length === 0 ? [] : [context(mrk`Clusters: ${join(names, ', ')}`)]),
   ]);
 }

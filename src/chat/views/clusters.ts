@@ -1,5 +1,6 @@
 /** Owns how the overview of all clusters looks, as an answer and as the Home tab. Pure. */
 import type { HomeView, KnownBlock } from '@slack/types';
+import type { WaitingRequest } from '../../commands/list-approvals.ts';
 import type { ClusterRow, ClustersReport } from '../../commands/show-clusters.ts';
 import {
   LIMITS,
@@ -22,6 +23,7 @@ import {
   section,
 } from '../blocks.ts';
 import type { MessageView, Mrkdwn } from '../blocks.ts';
+import { approvalsTitle } from './approvals.ts';
 import { runningPhrase } from './running.ts';
 
 export const CLUSTERS_PAGER = 'clusters';
@@ -43,12 +45,15 @@ export function clustersView(report: ClustersReport, page: number, command: stri
 }
 
 /** App Home: the worst clusters first, as many as fit. */
-export function homeView(report: ClustersReport, command: string): HomeView {
+export function homeView(report: ClustersReport, command: string, waiting: readonly WaitingRequest[] = []): HomeView {
   const shown = report.rows.slice(0, ROWS_ON_HOME);
   const left = report.rows.length - shown.length;
   return {
     type: 'home',
     blocks: [
+      ...(waiting.length === 0
+        ? []
+        : [section(mrk`${approvalsTitle(waiting)} See them: ${code(`${command} approvals`)}`)]),
       header('etcd backups'),
       section(summary(report.rows)),
       ...lines(shown.map(row)),

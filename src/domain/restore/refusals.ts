@@ -99,16 +99,12 @@ function refuseNames({ request, nodes }: RestoreInput): void {
   }
 }
 
-function refuseForeign({ snapshot, cluster, status, foreignSnapshotConfirmed }: RestoreInput): void {
-  if (foreignSnapshotConfirmed) return;
-  const otherName = snapshot.cluster !== cluster;
-  const otherId = status !== undefined && String(status.clusterId) !== snapshot.clusterId;
-  if (!otherName && !otherId) return;
+/** By its name: every restore gives a cluster another id, and its older snapshots must stay of use. */
+function refuseForeign({ snapshot, cluster, foreignSnapshotConfirmed }: RestoreInput): void {
+  if (foreignSnapshotConfirmed || snapshot.cluster === cluster) return;
   throw new KeyturnError(
     'plan.foreign-snapshot',
-    otherName
-      ? `Snapshot ${snapshot.id} is of cluster ${snapshot.cluster}, not of ${cluster}.`
-      : `Snapshot ${snapshot.id} is of cluster id ${snapshot.clusterId}; ${cluster} now has ${String(status?.clusterId)}: it was restored or made anew since.`,
+    `Snapshot ${snapshot.id} is of cluster ${snapshot.cluster}, not of ${cluster}.`,
     { hint: 'If you mean this snapshot, ask again and confirm that it is of another cluster.' },
   );
 }
@@ -208,7 +204,7 @@ export function warningsOf(input: RestoreInput): readonly string[] {
     ...(snapshot.cluster === input.cluster ? [] : [`The snapshot is of another cluster: ${snapshot.cluster}.`]),
     ...(status === undefined || String(status.clusterId) === snapshot.clusterId
       ? []
-      : ['The snapshot is of another cluster id: the cluster was restored or made anew since.']),
+      : ['The cluster has another id than in the snapshot: it was restored or made anew since.']),
     ...(isVerified(snapshot) ? [] : ['The snapshot was stored without a check of its own hash.']),
     ...(without.length === 0
       ? []
