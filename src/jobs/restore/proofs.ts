@@ -160,7 +160,7 @@ async function untilServing(x: Execution, { step }: Task, startedAt: number): Pr
   let readyAt: number | undefined;
   for (;;) {
     const look = await x.nodes.on(node, ({ connection, steps }) =>
-      apiServers.look(connection, { port: action.port, ask: steps.ask, signal: x.signal }),
+      apiServers.look(connection, { port: action.port, ask: (...args) => steps.ask(...args), signal: x.signal }),
     );
     const now = clock.now().getTime();
     const isOver = now >= startedAt + deadlineMs;
