@@ -634,9 +634,9 @@ describe('the proof of health', () => {
     expect(world.report()).toMatchObject({ outcome: 'restored', warnings: ['etcd on cp2 reports: NOSPACE.'] });
   });
 
-  function differing(world: RestoreWorld): RestoreWorld['deps']['etcd'] {
+  function differing(world: RestoreWorld): Partial<RestoreWorld['deps']> {
     world.etcd.set({ hashOf: ({ name }) => (name === 'cp2' ? 1 : 2) });
-    return world.deps.etcd;
+    return { etcd: world.deps.etcd };
   }
 
   /** Restored, cp2 says this of itself. */
