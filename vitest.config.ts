@@ -11,6 +11,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           sequence: { groupOrder: 0 },
+          // Machines are shared: a test that takes a second alone may take ten.
+          testTimeout: 30_000,
           include: ['test/**/*.test.ts'],
           exclude: ['test/e2e/**', 'test/restores/**', 'test/chaos/**', 'test/**/*.integration.test.ts'],
         },
