@@ -6,7 +6,7 @@ import { runIdOf } from '../../domain/restore-course.ts';
 import { retryAfter } from '../../domain/retry.ts';
 import type { SnapshotStore } from '../../ports.ts';
 import { timeLimit } from '../time-limit.ts';
-import type { Execution } from './deps.ts';
+import type { Execution } from './execution.ts';
 import { FanOut } from './fan-out.ts';
 import type { Task } from './record.ts';
 import { failureOf, needsNothing, orProblem, sideBySide, WAS_DONE, type Failure } from './steps.ts';

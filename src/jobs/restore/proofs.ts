@@ -14,7 +14,7 @@ import {
   type Verdict,
 } from '../../domain/restore-health.ts';
 import type { ApiServerLook, EtcdSession } from '../../ports.ts';
-import type { Execution } from './deps.ts';
+import type { Execution } from './execution.ts';
 import type { Task } from './record.ts';
 import { failureOf, orProblem, sideBySide, type Failure } from './steps.ts';
 
