@@ -106,10 +106,11 @@ export async function restoreStage(
     begin,
     events,
     async begun(request, phase) {
-      for (const until = Date.now() + 60_000; Date.now() < until; await sleep(20)) {
+      for (const until = Date.now() + 60_000; Date.now() < until; ) {
         const isBegun = (event: RestoreEvent): boolean =>
           event.type === 'restore.step-begun' && event.operation === request && event.phase === phase;
         if ((await events()).some(isBegun)) return;
+        await sleep(20);
       }
       throw new Error(`${phase} of ${request} was not begun.`);
     },
