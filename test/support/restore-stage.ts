@@ -106,7 +106,7 @@ export async function restoreStage(
     begin,
     events,
     async begun(request, phase) {
-      for (const until = Date.now() + 60_000; Date.now() < until; ) {
+      for (const until = Date.now() + 60_000; Date.now() < until;) {
         const isBegun = (event: RestoreEvent): boolean =>
           event.type === 'restore.step-begun' && event.operation === request && event.phase === phase;
         if ((await events()).some(isBegun)) return;
