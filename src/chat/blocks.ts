@@ -206,10 +206,12 @@ export function header(text: string): HeaderBlock {
   return { type: 'header', text: plainText(text, LIMITS.header) };
 }
 
+/** Shown whole: what people decide on must not wait behind a "see more". */
 export function section(text: Mrkdwn): SectionBlock {
   return {
     type: 'section',
     text: mrkdwnText(text === '' ? mrk`–` : text, LIMITS.section),
+    expand: true,
   };
 }
 

@@ -2,7 +2,7 @@
 import type { ModalView } from '@slack/types';
 import type { Request } from '../commands/parse.ts';
 import type { Decision, RestoreRequest } from '../domain/restore-request.ts';
-import type { ChangeAnswer } from '../restore/change-request.ts';
+import type { ChangeAnswer } from '../commands/restore-commands.ts';
 import { actor, explain, textOf } from './asking.ts';
 import type { CarriedValue, Speaker, TalkOptions } from './asking.ts';
 import { bold, code, message, mrk, plain, section } from './blocks.ts';

@@ -1,7 +1,8 @@
 /** What a person does: opens the page, types the command, watches one message become "verified". */
-import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startWorld, type World } from '../support/bot.ts';
+import { launchBrowser, openAs as openPage, type } from '../support/browser.ts';
 
 let world: World;
 let browser: Browser;
@@ -9,18 +10,7 @@ let browser: Browser;
 beforeAll(async () => {
   world = await startWorld();
   await world.startBot();
-  browser = await chromium.launch({
-    executablePath: world.env.chromium,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  browser = await launchBrowser(world);
 });
 
 afterAll(async () => {
@@ -28,18 +18,7 @@ afterAll(async () => {
   await world.close();
 });
 
-async function openAs(user: string): Promise<Page> {
-  const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
-  const id = world.workspace.ids.users[user] ?? '';
-  await page.goto(`${world.workspace.url}/?as=${id}`);
-  return page;
-}
-
-async function type(page: Page, text: string): Promise<void> {
-  const composer = page.getByLabel('Message #etcd-backups');
-  await composer.fill(text);
-  await composer.press('Enter');
-}
+const openAs = (handle: string): Promise<Page> => openPage(browser, world, handle);
 
 test('a backup typed in the page is one message that ends as verified, and the object is in the store', async () => {
   const page = await openAs('ada');

@@ -52,19 +52,19 @@ export function mortal(deps: RestoreDeps, at: number): Mortal {
       ...deps,
       requests: each(deps.requests),
       journal: each(deps.journal),
-      publish: one(deps.publish),
-      announce: one(deps.announce),
-      shell: each({ connect: deps.shell.connect.bind(deps.shell) }),
+      publish: one((event) => deps.publish(event)),
+      announce: one((request) => deps.announce(request)),
+      shell: { connect: one((...args) => deps.shell.connect(...args), false) },
       steps: { on: (...args) => each<NodeSteps>(deps.steps.on(...args)) },
-      etcd: each({ open: deps.etcd.open.bind(deps.etcd) }),
+      etcd: { open: one((...args) => deps.etcd.open(...args), false) },
       apiServers: each(deps.apiServers),
       lease: {
-        current: one(deps.lease.current, false),
+        current: one((cluster) => deps.lease.current(cluster), false),
         acquire: async (operation) => {
           chance(true);
           const lease = await deps.lease.acquire(operation);
           chance(true);
-          return 'heldBy' in lease ? lease : { ...lease, release: one(lease.release) };
+          return 'heldBy' in lease ? lease : { ...lease, release: one(() => lease.release()) };
         },
       },
     },

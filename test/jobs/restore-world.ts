@@ -164,49 +164,30 @@ export async function restoreWorld({
   function act(machine: Machine, verb: Verb): FakeScript {
     const no = (why: string): FakeScript => ({ code: 1, output: why });
     const when = (holds: boolean): FakeScript => (holds ? {} : { code: 1 });
-    switch (verb) {
-      case 'prepare do':
-        machine.prepared = true;
-        return {};
-      case 'prepare undo':
-        if (machine.data === 'new') return no('the swap was not undone');
-        machine.prepared = false;
-        return {};
-      case 'prepare done':
-        return when(machine.prepared || machine.data === 'new');
-      case 'fetch done':
-        return when(machine.prepared || machine.data === 'new');
-      case 'stop-apiservers do':
-        machine.api = false;
-        return {};
-      case 'stop-apiservers undo':
-        machine.api = true;
-        return {};
-      case 'stop-apiservers done':
-        return when(!machine.api);
-      case 'start-apiservers done':
-        return when(machine.api);
-      case 'stop-etcd do':
-        machine.etcd = false;
-        return {};
-      case 'stop-etcd undo':
-        startEtcd(machine);
-        return {};
-      case 'stop-etcd done':
-        return when(!machine.etcd);
-      case 'start-etcd done':
-        return when(machine.etcd);
-      case 'prove-stopped do':
-        return machine.etcd || machine.api ? no('Not stopped') : {};
-      case 'swap do':
-        return swap(machine, 'new');
-      case 'swap undo':
-        return swap(machine, 'old');
-      case 'swap done':
-        return when(machine.data === 'new');
-      default:
-        return {};
-    }
+    const set = (change: () => unknown): FakeScript => {
+      change();
+      return {};
+    };
+    const acts: Partial<Record<Verb, () => FakeScript>> = {
+      'prepare do': () => set(() => (machine.prepared = true)),
+      'prepare undo': () =>
+        machine.data === 'new' ? no('the swap was not undone') : set(() => (machine.prepared = false)),
+      'prepare done': () => when(machine.prepared || machine.data === 'new'),
+      'fetch done': () => when(machine.prepared || machine.data === 'new'),
+      'stop-apiservers do': () => set(() => (machine.api = false)),
+      'stop-apiservers undo': () => set(() => (machine.api = true)),
+      'stop-apiservers done': () => when(!machine.api),
+      'start-apiservers done': () => when(machine.api),
+      'stop-etcd do': () => set(() => (machine.etcd = false)),
+      'stop-etcd undo': () => set(() => startEtcd(machine)),
+      'stop-etcd done': () => when(!machine.etcd),
+      'start-etcd done': () => when(machine.etcd),
+      'prove-stopped do': () => (machine.etcd || machine.api ? no('Not stopped') : {}),
+      'swap do': () => swap(machine, 'new'),
+      'swap undo': () => swap(machine, 'old'),
+      'swap done': () => when(machine.data === 'new'),
+    };
+    return acts[verb]?.() ?? {};
   }
 
   function swap(machine: Machine, to: Machine['data']): FakeScript {

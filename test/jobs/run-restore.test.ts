@@ -596,7 +596,7 @@ describe('a snapshot on its way to the nodes', () => {
           ...real,
           async fetch(file, bytes, options) {
             if (connection.node.name !== 'cp2' || ++fetches > 1) return real.fetch(file, bytes, options);
-            for await (const _first of await bytes()) break;
+            await (await bytes())[Symbol.asyncIterator]().next();
             throw LOST;
           },
         };
@@ -620,14 +620,10 @@ describe('the proof of health', () => {
     ['a member has another id than predicted', (world: RestoreWorld) => spoil(world, { id: 99n })],
     ['a member is a learner still', (world: RestoreWorld) => spoil(world, { isLearner: true })],
     ['a member lags behind', (world: RestoreWorld) => spoil(world, { revision: 7n })],
-    [
-      'a member has other data',
-      (world: RestoreWorld) => world.etcd.set({ hashOf: ({ name }) => (name === 'cp2' ? 1 : 2) }),
-    ],
+    ['a member has other data', differing],
   ])('does not hold when %s, and the restore is rolled back', async (_what, change) => {
     const world = await restoreWorld();
-    const restore = change(world);
-    await world.work(restore ?? {});
+    await world.work(change(world));
     expect(world.report()).toMatchObject({ outcome: 'rolled-back' });
     expect(world.report().reason).toMatch(/Prove that etcd is healthy.*cp2/);
   });
@@ -637,6 +633,11 @@ describe('the proof of health', () => {
     await world.work(spoil(world, { alarms: ['NOSPACE'] }));
     expect(world.report()).toMatchObject({ outcome: 'restored', warnings: ['etcd on cp2 reports: NOSPACE.'] });
   });
+
+  function differing(world: RestoreWorld): Partial<RestoreWorld['deps']> {
+    world.etcd.set({ hashOf: ({ name }) => (name === 'cp2' ? 1 : 2) });
+    return { etcd: world.deps.etcd };
+  }
 
   /** Restored, cp2 says this of itself. */
   function spoil(world: RestoreWorld, change: object): Partial<RestoreWorld['deps']> {

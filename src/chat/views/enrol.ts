@@ -82,7 +82,7 @@ export function enrolCallView(call: EnrolCall): MessageView {
     const line = mrk`🔐 ${mention(call.user)} may enrol anew for one-time codes: ${mention(call.agreedBy)} agreed.`;
     return message(line, [section(line)]);
   }
-  const line = mrk`🔐 ${who} ${mention(call.user)} asks to enrol anew for one-time codes, since ${date(call.askedAt)}.`;
+  const line = mrk`🔐 ${who}, please look: ${mention(call.user)} asks to enrol anew for one-time codes, since ${date(call.askedAt)}.`;
   const care = mrk`Agree only after you spoke with this person: whoever enrols can approve in their name. You need a code of your own.`;
   return message(join([line, care], '\n'), [
     section(line),

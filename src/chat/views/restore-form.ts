@@ -110,14 +110,14 @@ function introText({ cluster, threshold, groups, needsCode }: FormFacts): Return
 function confirmField({ description }: ChosenOption): ReturnType<typeof textField> {
   return textField(FORM_FIELDS.confirm, {
     label: 'This snapshot is of another cluster. Type its name to confirm',
-    hint: description?.text ?? "The snapshot's line says which cluster.",
+    hint: `It is ${description?.text.replace('⚠️ ', '') ?? 'named in the line of the snapshot'}.`,
     most: 80,
   });
 }
 
 const MODE_OPTIONS: readonly PlainTextOption[] = [
   option('all-members', 'Every member from the snapshot', 'the usual way: all come back at once'),
-  option('one-member', 'One member, the others join it', 'for big data and slow links: one copy is fetched'),
+  option('one-member', 'One member, the others join it', 'for slow links to the store: one copy is fetched'),
 ];
 
 function breakGlassField(threshold: number): ReturnType<typeof tickField> {

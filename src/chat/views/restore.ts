@@ -98,7 +98,7 @@ function pendingView({ request }: Scene): MessageView {
   const missing = Math.max(1, request.threshold - approvals(request).length);
   const wanted = `${missing} ${missing > 1 ? 'approvals' : 'approval'} wanted`;
   const title = request.breakGlass ? '🚨 BREAK-GLASS: restore of' : '🔑 Restore of';
-  const call = join([join(request.groups.map(mention), ' '), askedLine(request)], ' ');
+  const call = mrk`${join(request.groups.map(mention), ' ')}, please look: ${askedLine(request)}`;
   return message(join([call, reasonText(request), lossText(request), approvalsLine(request)], '\n'), [
     header(`${title} ${request.cluster} · ${wanted}`),
     ...paragraphs([call, glassText(request), reasonText(request), lossText(request), whatText(request)]),

@@ -5,7 +5,7 @@
 import type { PhaseName, Step } from '../../domain/plan.ts';
 import { isTouched, mayLeaveBehind, stillToUndo } from '../../domain/restore-course.ts';
 import { leftBehindWords, notBackWords, stuckWords } from '../../domain/restore-words.ts';
-import type { Execution } from './deps.ts';
+import type { Execution } from './execution.ts';
 import { tellRollBack } from './decisions.ts';
 import { proveHealthy, proveServing } from './proofs.ts';
 import type { Task } from './record.ts';

@@ -3,7 +3,7 @@ import { decisionWords } from '../../domain/restore-words.ts';
 import { progress, wait } from '../../domain/restore-execution.ts';
 import type { Decision, RestoreRequest } from '../../domain/restore-request.ts';
 import { changeRequest } from '../../restore/change-request.ts';
-import type { Execution } from './deps.ts';
+import type { Execution } from './execution.ts';
 
 /** How often a restore that waits looks whether somebody has decided. */
 const ASK_EVERY_MS = 1_500;

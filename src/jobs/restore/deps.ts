@@ -1,6 +1,5 @@
-/** Owns what carrying out a restore needs of the world, and what its parts share while one runs. */
+/** Owns what carrying out a restore needs of the world. */
 import type { ClusterSpec } from '../../domain/cluster.ts';
-import type { Plan } from '../../domain/plan.ts';
 import type { RestoreRequest } from '../../domain/restore-request.ts';
 import type {
   ApiServers,
@@ -17,8 +16,6 @@ import type {
   SnapshotStore,
   StepRunner,
 } from '../../ports.ts';
-import type { Nodes } from './nodes.ts';
-import type { RestoreRecord } from './record.ts';
 
 export interface RestoreDeps {
   readonly clusters: ReadonlyMap<string, ClusterSpec>;
@@ -39,18 +36,4 @@ export interface RestoreDeps {
   readonly log: Log;
   /** Puts what was recorded so far into the store; a failure is a warning. */
   readonly seal?: (() => Promise<void>) | undefined;
-}
-
-/** One restore, as it is carried out by this worker under its lease. */
-export interface Execution {
-  readonly deps: RestoreDeps;
-  readonly spec: ClusterSpec;
-  readonly request: string;
-  readonly plan: Plan;
-  readonly record: RestoreRecord;
-  readonly nodes: Nodes;
-  /** Aborted when the process stops, the lease is lost, or one of the steps side by side can't go on. */
-  readonly signal: AbortSignal;
-  /** Ends all steps that are watched side by side. */
-  readonly halt: AbortController;
 }

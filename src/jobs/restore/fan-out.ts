@@ -1,33 +1,33 @@
 /** Owns one source read once for many readers: the slowest one governs, and one that leaves does not spoil the others. */
 
-/** Hands every chunk to every reader that takes part. */
+/** Hands every chunk to every reader. Nothing is read before each that has joined either reads or has left. */
 export class FanOut {
   readonly #open: () => Promise<AsyncIterable<Uint8Array>>;
   readonly #readers = new Set<Reader>();
-  #undecided: number;
+  #isPumping = false;
 
-  /** Nothing is read before each of `expected` has either begun to read or said that it will not. */
-  constructor(expected: number, open: () => Promise<AsyncIterable<Uint8Array>>) {
-    this.#undecided = expected;
+  /** `open` is called once, when there is somebody to read. */
+  constructor(open: () => Promise<AsyncIterable<Uint8Array>>) {
     this.#open = open;
   }
 
-  /** Takes part. To be called once by each of those expected; a reader that stops early leaves. */
-  read(): AsyncIterable<Uint8Array> {
-    const reader = new Reader(() => this.#readers.delete(reader));
+  /** To be called by all before the first of them reads. */
+  join(): Reader {
+    const reader = new Reader(
+      () => this.#begin(),
+      () => {
+        this.#readers.delete(reader);
+        this.#begin();
+      },
+    );
     this.#readers.add(reader);
-    this.#decided();
-    return reader.chunks();
+    return reader;
   }
 
-  /** Does not take part. */
-  decline(): void {
-    this.#decided();
-  }
-
-  #decided(): void {
-    this.#undecided -= 1;
-    if (this.#undecided > 0 || this.#readers.size === 0) return;
+  #begin(): void {
+    const readers = [...this.#readers];
+    if (this.#isPumping || readers.length === 0 || !readers.every(({ isReading }) => isReading)) return;
+    this.#isPumping = true;
     this.#pump().then(
       () => this.#readers.forEach((reader) => reader.end(undefined)),
       (error: unknown) => this.#readers.forEach((reader) => reader.end(error as Error)),
@@ -42,21 +42,44 @@ export class FanOut {
   }
 }
 
-/** Holds one chunk at most; `put` resolves when it was taken and the next is asked for, or when the reader has left. */
-class Reader {
-  readonly #left: () => void;
+/** Holds one chunk at most. */
+export class Reader {
+  readonly #reads: () => void;
+  readonly #leaves: () => void;
   #chunk: Uint8Array | undefined;
   #ended: { readonly error: Error | undefined } | undefined;
+  #isReading = false;
+  #hasLeft = false;
   #wakeReader = (): void => undefined;
   #wakeWriter = (): void => undefined;
-  #gone = false;
 
-  constructor(left: () => void) {
-    this.#left = left;
+  constructor(reads: () => void, leaves: () => void) {
+    this.#reads = reads;
+    this.#leaves = leaves;
   }
 
+  get isReading(): boolean {
+    return this.#isReading;
+  }
+
+  /** Everything from the beginning on; throws what the source throws. A reader that stops early leaves. */
+  read(): AsyncIterable<Uint8Array> {
+    this.#isReading = true;
+    this.#reads();
+    return this.#chunks();
+  }
+
+  /** Takes no part any more. Safe twice. */
+  leave(): void {
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    this.#leaves();
+    this.#wakeWriter();
+  }
+
+  /** Resolves when it was taken and the next is asked for, or when the reader has left. */
   async put(chunk: Uint8Array): Promise<void> {
-    if (this.#gone) return;
+    if (this.#hasLeft) return;
     this.#chunk = chunk;
     this.#wakeReader();
     await new Promise<void>((resolve) => {
@@ -69,7 +92,7 @@ class Reader {
     this.#wakeReader();
   }
 
-  async *chunks(): AsyncGenerator<Uint8Array> {
+  async *#chunks(): AsyncGenerator<Uint8Array> {
     try {
       for (;;) {
         const chunk = this.#chunk;
@@ -77,19 +100,17 @@ class Reader {
           yield chunk;
           this.#chunk = undefined;
           this.#wakeWriter();
-        } else if (this.#ended !== undefined) {
-          if (this.#ended.error !== undefined) throw this.#ended.error;
-          return;
-        } else {
+        } else if (this.#ended === undefined) {
           await new Promise<void>((resolve) => {
             this.#wakeReader = resolve;
           });
+        } else {
+          if (this.#ended.error !== undefined) throw this.#ended.error;
+          return;
         }
       }
     } finally {
-      this.#gone = true;
-      this.#left();
-      this.#wakeWriter();
+      this.leave();
     }
   }
 }

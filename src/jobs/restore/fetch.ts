@@ -1,12 +1,12 @@
 /** Owns how the snapshot comes to the nodes: read once from a store for all that lack it, checked on each of them. */
 import type { ClusterSpec } from '../../domain/cluster.ts';
 import { KeyturnError } from '../../domain/error.ts';
-import type { Fetch, Phase, Step } from '../../domain/plan.ts';
+import type { Fetch, Phase } from '../../domain/plan.ts';
 import { runIdOf } from '../../domain/restore-course.ts';
 import { retryAfter } from '../../domain/retry.ts';
 import type { SnapshotStore } from '../../ports.ts';
 import { timeLimit } from '../time-limit.ts';
-import type { Execution } from './deps.ts';
+import type { Execution } from './execution.ts';
 import { FanOut } from './fan-out.ts';
 import type { Task } from './record.ts';
 import { failureOf, needsNothing, orProblem, sideBySide, WAS_DONE, type Failure } from './steps.ts';
@@ -100,24 +100,24 @@ async function fetchRound(
   round: number,
   signal: AbortSignal,
 ): Promise<readonly Missed[]> {
-  const source = new FanOut(wanting.length, () => openSnapshot(x, round, signal));
+  const source = new FanOut(() => openSnapshot(x, round, signal));
   const missed: Missed[] = [];
   await sideBySide(
     x,
     wanting.map((one) => async () => {
-      let asked = false;
-      const bytes = (): AsyncIterable<Uint8Array> => {
-        asked = true;
-        return source.read();
-      };
-      try {
-        await fetchOne(x, one, bytes, signal);
-      } catch (error) {
-        await orProblem(x, () => Promise.reject(error as Error));
-        missed.push({ one, error });
-      } finally {
-        if (!asked) source.decline();
-      }
+      const reader = source.join();
+      let error: unknown;
+      const problem = await orProblem(x, async () => {
+        try {
+          await fetchOne(x, one, () => reader.read(), signal);
+        } catch (thrown) {
+          error = thrown;
+          throw thrown;
+        } finally {
+          reader.leave();
+        }
+      });
+      if (problem !== undefined) missed.push({ one, error });
       return undefined;
     }),
   );
@@ -148,21 +148,18 @@ async function openSnapshot(x: Execution, round: number, signal: AbortSignal): P
   const { key, size, id } = x.plan.snapshot;
   const stores = storesOf(x.deps.stores, x.spec);
   const first = (round - 1) % Math.max(stores.length, 1);
-  let problem: unknown;
+  let problem = new KeyturnError('store.not-found', `No store has the snapshot ${id} whole any more.`, {
+    hint: 'Look at the stores, and ask for a restore of another snapshot.',
+  });
   for (const store of [...stores.slice(first), ...stores.slice(0, first)]) {
     try {
       if ((await store.stat(key))?.size === size) return await store.read(key, signal);
     } catch (error) {
-      signal.throwIfAborted();
+      if (!(error instanceof KeyturnError)) throw error;
       problem = error;
     }
   }
-  throw (
-    problem ??
-    new KeyturnError('store.not-found', `No store has the snapshot ${id} whole any more.`, {
-      hint: 'Look at the stores, and ask for a restore of another snapshot.',
-    })
-  );
+  throw problem;
 }
 
 /** The cluster's own stores first: a snapshot of another cluster may lie elsewhere. */

@@ -3,7 +3,7 @@ import type { Phase, Step } from '../../domain/plan.ts';
 import { turnAfterCancel, turnAfterFailure } from '../../domain/restore-course.ts';
 import { askWords, cancelWords, failedWords } from '../../domain/restore-words.ts';
 import { cancelledBy } from './decisions.ts';
-import type { Execution } from './deps.ts';
+import type { Execution } from './execution.ts';
 import { fetchToAll } from './fetch.ts';
 import { proveHealthy, proveServing } from './proofs.ts';
 import type { Task } from './record.ts';

@@ -14,7 +14,7 @@ import {
   type Verdict,
 } from '../../domain/restore-health.ts';
 import type { ApiServerLook, EtcdSession } from '../../ports.ts';
-import type { Execution } from './deps.ts';
+import type { Execution } from './execution.ts';
 import type { Task } from './record.ts';
 import { failureOf, orProblem, sideBySide, type Failure } from './steps.ts';
 
@@ -160,7 +160,7 @@ async function untilServing(x: Execution, { step }: Task, startedAt: number): Pr
   let readyAt: number | undefined;
   for (;;) {
     const look = await x.nodes.on(node, ({ connection, steps }) =>
-      apiServers.look(connection, { port: action.port, ask: steps.ask, signal: x.signal }),
+      apiServers.look(connection, { port: action.port, ask: (...args) => steps.ask(...args), signal: x.signal }),
     );
     const now = clock.now().getTime();
     const isOver = now >= startedAt + deadlineMs;

@@ -2,7 +2,6 @@
  * Owns one worker's part in a restore: the cluster's lease, the last look at plan and people or what another worker left,
  * and then forwards or backwards until it has ended. A worker that must stop leaves everything as it is for the next.
  */
-import type { ClusterSpec } from '../../domain/cluster.ts';
 import { KeyturnError, toProblem, type Problem } from '../../domain/error.ts';
 import type { RestoreJob } from '../../domain/job.ts';
 import { isOverdue, type RestoreRequest } from '../../domain/restore-request.ts';
@@ -12,7 +11,8 @@ import { beginRestore } from '../begin-restore.ts';
 import { BUSY_WAIT_MS } from '../leftovers.ts';
 import { takeBack } from './backwards.ts';
 import { waitForDecision } from './decisions.ts';
-import type { Execution, RestoreDeps } from './deps.ts';
+import type { RestoreDeps } from './deps.ts';
+import type { Execution } from './execution.ts';
 import { finish } from './finish.ts';
 import { goForward } from './forwards.ts';
 import { Nodes } from './nodes.ts';

@@ -5,7 +5,7 @@
 import { KeyturnError, type Problem } from '../../domain/error.ts';
 import { runIdOf, type Standing } from '../../domain/restore-course.ts';
 import type { StepReport } from '../../ports.ts';
-import type { Execution } from './deps.ts';
+import type { Execution } from './execution.ts';
 import { Halted, type StepResult, type Task } from './record.ts';
 
 export interface Failure {
