@@ -183,9 +183,20 @@ export interface NodeSteps {
   /**
    * Begins the step unless it was ever begun; safe to call any number of times, from several replicas at once. A step that
    * vanished is begun again only under another id. Throws node.step-refused when another step of this cluster runs on the
-   * node, or when the step is known with another script. `deadlineMs`: then the node ends its process group.
+   * node, or when the step is known with another script. `deadlineMs`: then the node ends its process group. `unless`: a
+   * script that only looks; where it exits 0, a step that was never begun is not, and the answer is 'not-started'. Answers
+   * after `waitMs` (default 0), or as soon as it has ended.
    */
-  start(step: string, script: string, options: { readonly deadlineMs: number }): Promise<StepReport>;
+  start(
+    step: string,
+    script: string,
+    options: {
+      readonly deadlineMs: number;
+      readonly unless?: string | undefined;
+      readonly waitMs?: number;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<StepReport>;
   /** How it stands; answers after `waitMs` (default 0), or as soon as it has ended or printed beyond `offset` (default 0). */
   look(
     step: string,

@@ -71,11 +71,21 @@ export interface Phase {
   /** What people read: `Stop every kube-apiserver`. */
   readonly title: string;
   /**
-   * 'together': all steps side by side. 'in-turn': one after the other in this order (stopping etcd leader last spares a
-   * leader transfer of 7 s).
+   * 'together': all steps side by side. 'in-turn': one after the other in this order. 'last-alone': the last one when all
+   * others are done (an etcd that leads and finds its peers gone has nobody to hand over to, which would take 7 s).
    */
-  readonly order: 'together' | 'in-turn';
+  readonly order: 'together' | 'in-turn' | 'last-alone';
   readonly steps: readonly Step[];
+}
+
+/** The steps of a phase that are done side by side, one group after the other. */
+export function groupsOf({ order, steps }: Pick<Phase, 'order' | 'steps'>): readonly (readonly Step[])[] {
+  const groups = {
+    together: () => [steps],
+    'in-turn': () => steps.map((step) => [step]),
+    'last-alone': () => [steps.slice(0, -1), steps.slice(-1)],
+  };
+  return groups[order]().filter((group) => group.length > 0);
 }
 
 export interface PlannedMember {

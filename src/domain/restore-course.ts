@@ -80,8 +80,10 @@ function afterStep(before: Standing, event: Extract<JournalEvent, { type: 'step.
   }
   switch (event.outcome) {
     case 'done':
-    case 'was-done':
       return { ...before, open: undefined, outcome: 'done' };
+    case 'was-done':
+      // The node did not begin it: what was so before is not taken back.
+      return { ...before, begun: before.begun - (before.open === undefined ? 0 : 1), open: undefined, outcome: 'done' };
     case 'failed':
       return { ...before, open: undefined, outcome: 'failed', why: event.why };
     case 'vanished': {

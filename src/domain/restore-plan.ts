@@ -143,7 +143,7 @@ function phasesOf(input: RestoreInput, plans: readonly NodePlan[]): readonly Pha
       'stop-etcd',
       stopOrder,
       ({ facts, layout }) => stepOf(etcdScripts(facts, layout).stop, 7 * MINUTE),
-      'in-turn',
+      'last-alone',
     ),
     phase('prove-stopped', plans, ({ facts }) => stepOf(proveStoppedScript(facts), 2 * MINUTE)),
     phase('swap', plans, ({ facts, layout }) => stepOf(swapScript(facts, layout), 2 * MINUTE)),
@@ -228,7 +228,7 @@ function joinStep(plan: NodePlan, plans: readonly NodePlan[], input: RestoreInpu
   return stepOf(scripts, 9 * MINUTE + seconds * SECOND);
 }
 
-/** A leader that stops while others stop too waits 7 s for nobody to take over; stopped last it has nobody to ask. */
+/** A leader that stops while others stop too waits 7 s for one of them to take over; stopped last it has nobody to ask. */
 function leaderLast(plans: readonly NodePlan[], { status, stopLast }: RestoreInput): readonly NodePlan[] {
   const last = stopLast ?? status?.members.find(({ isLeader }) => isLeader)?.node;
   const isLast = ({ facts }: NodePlan): boolean => facts.node === last;

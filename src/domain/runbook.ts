@@ -34,8 +34,14 @@ function idText(id: string | undefined): string {
   return id === undefined ? 'with an id that etcd chooses' : `with id \`${BigInt(id).toString(16)}\` (${id})`;
 }
 
+const HOW: Readonly<Record<Phase['order'], string>> = {
+  together: 'On all of these nodes side by side',
+  'in-turn': 'One node after the other, in this order',
+  'last-alone': 'Side by side, and the last node when the others are done',
+};
+
 function phaseLines({ title, order, steps }: Phase, number: number): readonly string[] {
-  const how = order === 'together' ? 'On all of these nodes side by side' : 'One node after the other, in this order';
+  const how = HOW[order];
   return [
     '',
     `## ${number}. ${title}`,

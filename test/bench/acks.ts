@@ -8,8 +8,8 @@ import { S3_ACCESS, startEnvironment, type Environment } from '../../deploy/loca
 import { cloneDir } from '../../deploy/local/parts/host.ts';
 import type { LocalEnv } from '../support/local-env.ts';
 import type { AckSamples } from './ack-load.ts';
-import type { Result } from './backup.ts';
 import type { EtcdAccess } from './kv.ts';
+import { percentile, type Result } from './results.ts';
 
 export interface AcksBenchOptions {
   /** Rounds; each sends 200 commands to the idle bot and 200 while a backup runs. */
@@ -108,9 +108,4 @@ function describe({ nodes, redis, s3 }: Environment): LocalEnv {
     controlSocket: '',
     chromium: '',
   };
-}
-
-function percentile(values: readonly number[], part: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
 }

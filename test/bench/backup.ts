@@ -4,15 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import type { BackupReport } from './keyturn.ts';
-import { openStage, type Program, type Stage } from './stage.ts';
-
-export interface Result {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-  /** How many times it was measured; the value is their median, or the percentile of all. */
-  readonly runs: number;
-}
+import type { Program } from './programs.ts';
+import { median, percentile, type Result } from './results.ts';
+import { openStage, type Stage } from './stage.ts';
 
 export interface BackupBenchOptions {
   /** Bytes in etcd. */
@@ -88,7 +82,7 @@ interface Cost {
   readonly cpuSeconds: number;
 }
 
-async function cost(run: () => Promise<void>): Promise<Cost> {
+async function cost(run: () => Promise<unknown>): Promise<Cost> {
   const cpuBefore = busySeconds();
   const started = performance.now();
   await run();
@@ -199,15 +193,6 @@ async function measureFarAway(
   tell('throughput_50ms', median(speeds), 'MB/s');
 }
 
-function median(values: readonly number[]): number {
-  return percentile(values, 0.5);
-}
-
 function p99(values: readonly number[]): number {
   return percentile(values, 0.99);
-}
-
-function percentile(values: readonly number[], part: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
 }

@@ -16,6 +16,7 @@ import type { BackupJob } from '../../src/domain/job.ts';
 import { runBackup } from '../../src/jobs/run-backup.ts';
 import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
+import { peakMemoryOf } from './results.ts';
 // What a worker has loaded besides; its memory counts.
 import '../../src/adapters/log.ts';
 import '../../src/adapters/redis/queue.ts';
@@ -73,7 +74,7 @@ async function backup({ cluster, store, id }: BackupTask): Promise<BackupReport>
   return {
     wallMs,
     bytes: last.record.size,
-    peakMemory: Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024,
+    peakMemory: peakMemoryOf(readFileSync('/proc/self/status', 'utf8')),
     diskBytes: diskBytes() - written,
     objectKey: last.record.object.key,
   };

@@ -2,7 +2,9 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { becomeRoot } from '../../deploy/local/parts/host.ts';
 import { benchAcks } from './acks.ts';
-import { benchBackup, type Result } from './backup.ts';
+import { benchBackup } from './backup.ts';
+import { benchRestore } from './restore.ts';
+import type { Result } from './results.ts';
 
 const GIB = 1024 ** 3;
 
@@ -38,6 +40,17 @@ program
   .action(async ({ json, runs }: { json?: true; runs: number }) => {
     await becomeRoot();
     await benchAcks({ runs, onResult: printer(json), onProgress });
+  });
+
+program
+  .command('restore')
+  .description('a restore of three nodes against procedure E by hand: how long the API is down')
+  .option('--json', 'one JSON object a line: name, value, unit, runs')
+  .option('--size <bytes>', 'size of the database', bytes, GIB)
+  .option('--runs <count>', 'rounds of each', count, 3)
+  .action(async ({ json, size, runs }: { json?: true; size: number; runs: number }) => {
+    await becomeRoot();
+    await benchRestore({ size, runs, onResult: printer(json), onProgress });
   });
 
 function printer(json: true | undefined): (result: Result) => void {

@@ -1,24 +1,18 @@
 /** Owns what the backup benchmark plays on: one real node with a full etcd, a real S3 server, and programs in their network. */
-import { once } from 'node:events';
-import type { ChildProcess } from 'node:child_process';
-import { mkdir, readFile, rm, symlink } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { execa } from 'execa';
 import { startNodes, type LocalNode, type LocalNodes } from '../../deploy/local/nodes/nodes.ts';
 import { cloneDir, defaultCacheDir } from '../../deploy/local/parts/host.ts';
 import { ensureRootfs } from '../../deploy/local/parts/rootfs.ts';
 import { startS3 } from '../../deploy/local/services/s3.ts';
-import { workerEnvironment } from '../../src/adapters/worker-process.ts';
 import type { ClusterSpec } from '../../src/domain/cluster.ts';
 import { restorePolicy } from '../support/specs.ts';
 import type { EtcdAccess } from './kv.ts';
 import type { BackupReport, BackupTask } from './keyturn.ts';
+import { bySsh, compilePrograms, letRootIn, startProgram, type Program } from './programs.ts';
 
 const S3 = { accessKey: 'keyturn:bench', secretKey: 'local-only-s3-secret', bucket: 'bench', port: 8080 };
 const PKI = '/etc/kubernetes/pki/etcd';
-/** The benchmark's programs as JavaScript: a compiler in their process would be measured with them. */
-const PROGRAMS = join(cloneDir, '.local/bench-programs');
 
 export interface Stage {
   readonly node: LocalNode;
@@ -33,19 +27,10 @@ export interface Stage {
   start(program: string, argument: unknown): Program;
   backup(cluster: ClusterSpec, id: string): Promise<BackupReport>;
   /** Runs the classic script by ssh, to its end. */
-  classic(): Promise<void>;
+  classic(): Promise<unknown>;
   /** Removes every object of the bucket. */
-  empty(): Promise<void>;
+  empty(): Promise<unknown>;
   stop(): Promise<void>;
-}
-
-export interface Program {
-  /** Writes a line to its input. */
-  say(line: string): void;
-  /** The next line that it prints; throws when it ended. */
-  line(): Promise<string>;
-  /** Ends its input, and waits until it is gone. */
-  end(): Promise<void>;
 }
 
 /** The script of which every team has one: save, upload, keep the newest three. */
@@ -63,7 +48,7 @@ export async function openStage(dbBytes: number, onProgress: (line: string) => v
   const dir = join(cloneDir, '.local/bench');
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir, { recursive: true });
-  await compile(onProgress);
+  await compilePrograms(onProgress);
   const cacheDir = defaultCacheDir();
   const nodes = await startNodes({
     instanceDir: join(dir, 'nodes'),
@@ -82,7 +67,8 @@ export async function openStage(dbBytes: number, onProgress: (line: string) => v
     const s3 = await startS3({ dir: join(dir, 's3'), rootfs, netns, host, ...S3 });
     ends.push(() => s3.stop());
     const node = nodes.cluster('bench').node('cp1');
-    await prepareNode(node, nodes.ssh.user, `${host}:${S3.port}`);
+    await letRootIn(nodes, node);
+    await configureS3cmd(node, `${host}:${S3.port}`);
     const read = async (file: string): Promise<string> => (await node.exec(['cat', `${PKI}/${file}`])).stdout;
     const access = {
       address: node.address,
@@ -109,27 +95,7 @@ function assemble(
   stop: Stage['stop'],
 ): Stage {
   const { user, keyFile } = nodes.ssh;
-  const start: Stage['start'] = (program, argument) => {
-    const file = join(PROGRAMS, 'test/bench', `${program}.js`);
-    const argv = [process.execPath, '--no-warnings', file, JSON.stringify(argument)];
-    return follow(
-      program,
-      nodes.execInHub(argv, {
-        stdio: ['pipe', 'pipe', 'inherit'],
-        cwd: cloneDir,
-        env: workerEnvironment(process.env),
-      }),
-    );
-  };
-  const onNode = async (script: string): Promise<void> => {
-    const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR'];
-    const ssh = nodes.imageProgram('usr/bin/ssh', [
-      ...['-F', '/dev/null', '-i', keyFile, ...options.flatMap((option) => ['-o', option])],
-      ...[`root@${node.address}`, script],
-    ]);
-    const [file, ...args] = nodes.inHub(ssh);
-    await execa(file, args, { stdin: 'ignore' });
-  };
+  const start: Stage['start'] = (program, argument) => startProgram(nodes, program, argument);
   /** As in earnest: one process for all backups, which lives on between them. */
   let worker: Program | undefined;
   const store: BackupTask['store'] = {
@@ -179,38 +145,12 @@ function assemble(
       worker.say(JSON.stringify({ cluster, store, id } satisfies BackupTask));
       return JSON.parse(await worker.line()) as BackupReport;
     },
-    classic: () => onNode(CLASSIC),
-    empty: () => onNode(`s3cmd del --recursive --force s3://${S3.bucket} >/dev/null`),
+    classic: () => bySsh(nodes, node, CLASSIC),
+    empty: () => bySsh(nodes, node, `s3cmd del --recursive --force s3://${S3.bucket} >/dev/null`),
   };
 }
 
-function follow(name: string, child: ChildProcess): Program {
-  const { stdin, stdout } = child;
-  if (stdin === null || stdout === null) throw new Error('The program has no pipes.');
-  const exited = once(child, 'exit');
-  const lines = createInterface(stdout)[Symbol.asyncIterator]();
-  return {
-    say: (line) => void stdin.write(`${line}\n`),
-    line: async () => {
-      const next = await lines.next();
-      if (next.done === true) throw new Error(`The benchmark's program "${name}" ended early.`);
-      return next.value;
-    },
-    end: async () => {
-      stdin.end();
-      const [code] = (await exited) as [number | null];
-      if (code !== 0) throw new Error(`The benchmark's program "${name}" failed.`);
-    },
-  };
-}
-
-/** root may log in, as classic scripts do; s3cmd knows its server; Keyturn's login may read what it needs. */
-async function prepareNode(node: LocalNode, user: string, s3: string): Promise<void> {
-  await node.write(
-    '/root/.ssh/authorized_keys',
-    (await node.exec(['cat', `/home/${user}/.ssh/authorized_keys`])).stdout,
-    0o600,
-  );
+async function configureS3cmd(node: LocalNode, s3: string): Promise<void> {
   const settings = [
     '[default]',
     `access_key = ${S3.accessKey}`,
@@ -220,22 +160,4 @@ async function prepareNode(node: LocalNode, user: string, s3: string): Promise<v
     'use_https = False',
   ];
   await node.write('/root/.s3cfg', `${settings.join('\n')}\n`, 0o600);
-}
-
-async function compile(onProgress: (line: string) => void): Promise<void> {
-  onProgress('bench: compiling');
-  await rm(PROGRAMS, { recursive: true, force: true });
-  const options = [
-    '--noEmit',
-    'false',
-    '--allowImportingTsExtensions',
-    'false',
-    '--outDir',
-    PROGRAMS,
-    '--rootDir',
-    cloneDir,
-  ];
-  await execa(process.execPath, [join(cloneDir, 'node_modules/typescript/bin/tsc'), '-p', cloneDir, ...options]);
-  await symlink(join(cloneDir, 'package.json'), join(PROGRAMS, 'package.json'));
-  await readFile(join(PROGRAMS, 'test/bench/keyturn.js'));
 }

@@ -53,6 +53,22 @@ export function stepRunnerContract(name: string, start: () => Promise<StepBench>
       expect(outputSize).toBe(8);
     });
 
+    test('who begins a step can wait for its end, and has its output at once', async () => {
+      const { state, output } = await by(1).start('s', bench.scripts.prints, { ...MINUTE, waitMs: 10_000 });
+      expect(state).toMatchObject({ kind: 'done', code: 0, endedBy: 'itself' });
+      expect(output.toString()).toBe('one\ntwo\n');
+      const other = await by(1).start('other', bench.scripts.hangs, { ...MINUTE, waitMs: 100 });
+      expect(other.state.kind).toBe('running');
+    });
+
+    test('a step that needs no doing is not begun, and one that was begun is as it is', async () => {
+      const needless = { ...MINUTE, unless: bench.scripts.prints };
+      expect((await by(1).start('s', bench.scripts.hangs, needless)).state).toEqual({ kind: 'not-started' });
+      expect((await by(1).look('s')).state).toEqual({ kind: 'not-started' });
+      await by(1).start('s', bench.scripts.hangs, { ...MINUTE, unless: bench.scripts.fails });
+      expect((await by(1).start('s', bench.scripts.hangs, needless)).state.kind).toBe('running');
+    });
+
     test('a step that failed is done, with its code', async () => {
       await by(1).start('s', bench.scripts.fails, MINUTE);
       const { state, output } = await end('s');

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
 import { KeyturnError } from '../../src/domain/error.ts';
 import { canBumpRevision } from '../../src/domain/etcd-commands.ts';
-import { planDigest, type Phase, type PhaseName, type Plan, type Step } from '../../src/domain/plan.ts';
+import { groupsOf, planDigest, type Phase, type PhaseName, type Plan, type Step } from '../../src/domain/plan.ts';
 import { makeRestorePlan, stopLastOf } from '../../src/domain/restore-plan.ts';
 import type { EtcdTool, NodeFacts, RestoreInput } from '../../src/domain/restore/facts.ts';
 import { quote } from '../../src/domain/restore/shell.ts';
@@ -173,10 +173,16 @@ test('every kube-apiserver is stopped before the first etcd and started after th
   });
 });
 
-test('the leader is stopped last, unless another node is to be', () => {
+function lastGroup(plan: Plan, name: PhaseName): readonly string[] {
+  const phase = phaseOf(plan, name);
+  return (phase === undefined ? [] : groupsOf(phase)).at(-1)?.map(({ node }) => node) ?? [];
+}
+
+test('the leader is stopped last and alone, unless another node is to be', () => {
   everyPlan((plan, input) => {
     if (input.status === undefined || input.nodes.length < 2) return;
     expect(stopLastOf(plan)).toBe('cp2');
+    expect(lastGroup(plan, 'stop-etcd')).toEqual(['cp2']);
     expect(stopLastOf(makeRestorePlan({ ...input, stopLast: 'cp1' }))).toBe('cp1');
   });
 });

@@ -21,6 +21,9 @@ export interface FakeStepRunner extends StepRunner {
   cut(node: string, error: KeyturnError | undefined): void;
 }
 
+/** Bytes of output in one report. */
+const MOST_TOLD = 256 * 1024;
+
 interface Begun {
   readonly script: string;
   readonly does: FakeScript;
@@ -50,7 +53,12 @@ export function fakeStepRunner(clock: Clock, run: (node: string, script: string)
 
   function report(step: Begun | undefined, offset = 0): StepReport {
     const output = Buffer.from(step?.does.output ?? '');
-    return { state: stateOf(step), output: output.subarray(offset), offset, outputSize: output.length };
+    return {
+      state: stateOf(step),
+      output: output.subarray(offset, offset + MOST_TOLD),
+      offset,
+      outputSize: output.length,
+    };
   }
 
   function on(node: string, { cluster, request, token }: RestoreOnNode): NodeSteps {
@@ -71,23 +79,35 @@ export function fakeStepRunner(clock: Clock, run: (node: string, script: string)
       begun.push(keyOf(step));
       return { script, does, startedAt, endsAt: startedAt.getTime() + takesMs, endedBy, end: undefined };
     };
+    const whileRunning = async (
+      step: string,
+      waitMs: number,
+      signal: AbortSignal | undefined,
+      offset = Infinity,
+    ): Promise<StepReport> => {
+      const until = clock.now().getTime() + waitMs;
+      for (;;) {
+        const now = report(steps.get(keyOf(step)), offset);
+        if (now.state.kind !== 'running' || now.outputSize > offset || clock.now().getTime() >= until) return now;
+        await clock.sleep(Math.max(1, Math.min(50, until - clock.now().getTime())), signal);
+        throwIfCut(node);
+      }
+    };
     return {
-      async start(step, script, { deadlineMs }) {
+      async start(step, script, { deadlineMs, unless, waitMs = 0, signal }) {
         enter();
-        const known = steps.get(keyOf(step)) ?? begin(step, script, deadlineMs);
-        if (known.script !== script) throw refused(`${step} is known with another script.`);
-        steps.set(keyOf(step), known);
-        return report(known);
+        const known = steps.get(keyOf(step));
+        if (known === undefined && unless !== undefined && (run(node, unless).code ?? 0) === 0)
+          return report(undefined);
+        const begun = known ?? begin(step, script, deadlineMs);
+        if (begun.script !== script) throw refused(`${step} is known with another script.`);
+        steps.set(keyOf(step), begun);
+        await whileRunning(step, waitMs, signal);
+        return report(begun);
       },
       async look(step, { offset = 0, waitMs = 0, signal } = {}) {
         enter();
-        const until = clock.now().getTime() + waitMs;
-        for (;;) {
-          const now = report(steps.get(keyOf(step)), offset);
-          if (now.state.kind !== 'running' || now.outputSize > offset || clock.now().getTime() >= until) return now;
-          await clock.sleep(Math.max(1, Math.min(50, until - clock.now().getTime())), signal);
-          throwIfCut(node);
-        }
+        return whileRunning(step, waitMs, signal, offset);
       },
       async stop(step) {
         enter();

@@ -66,12 +66,14 @@ function stepsOn(
   const report = async (...args: Parameters<typeof run>): Promise<StepReport> => parseReport(node, await run(...args));
 
   return {
-    async start(step, script, { deadlineMs }) {
+    async start(step, script, { deadlineMs, unless = '', waitMs = 0, signal }) {
       assertName(step);
       if (!Number.isSafeInteger(deadlineMs) || deadlineMs <= 0) throw new RangeError(`No deadline: ${deadlineMs} ms.`);
       const sha256 = createHash('sha256').update(script).digest('hex');
-      const begun = await report('start', { step, script, sha256, deadline: deadlineMs, offset: 0 });
-      if (begun.state.kind !== 'not-started') return begun;
+      const program = { step, script, sha256, unless, deadline: deadlineMs, offset: 0, wait: waitMs };
+      const answer = await run('start', program, { timeoutMs: waitMs + ANSWER_MS, ...(signal && { signal }) });
+      const begun = parseReport(node, answer);
+      if (begun.state.kind !== 'not-started' || answer.words[1] === 'needless') return begun;
       throw new KeyturnError('node.command-failed', `${node} did not begin step ${step} in time.`, {
         hint: `Look at ${place.base}/${request}/${step}/launch on ${node}; to begin it again is safe.`,
       });

@@ -162,7 +162,17 @@ fi
 exec sh "$2/keeper" "$@"
 `;
 
+/** Needs $offset; `observe_until` also $wait, in milliseconds. */
 const REPORT = String.raw`
+# Looks until the step has ended, or the command given holds, or time is up.
+observe_until() {
+  until=$(($(now) + wait))
+  while observe "$folder"; do
+    case $state in running*) ;; *) break ;; esac
+    ! "$@" && [ "$(now)" -lt "$until" ] || break
+    sleep 0.05
+  done
+}
 report() {
   size=0
   [ ! -e "$folder/output" ] || size=$(stat -c %s "$folder/output")
@@ -171,7 +181,7 @@ report() {
 }
 `;
 
-/** Needs $script, $sha256, $keeper, $detach, $deadline, $most. */
+/** Needs $script, $sha256, $keeper, $detach, $deadline, $most, $unless and $wait. */
 const START = String.raw`
 enter
 rm -rf "$base/$request"/.new.*
@@ -186,7 +196,9 @@ else
 fi
 observe "$folder"
 leave
-if [ "$state" = not-started ]; then
+if [ "$state" = not-started ] && [ -n "$unless" ] && sh -c "$unless" < /dev/null > /dev/null 2>&1; then
+  state='not-started needless'
+elif [ "$state" = not-started ]; then
   refused=$folder/refused.$$
   setsid sh -c "$detach" keyturn-step "keyturn-$request-$step-$$.scope" \
     watch "$folder" "$token" "$fence" "$patience" "$deadline" "$most" "$refused" < /dev/null > "$folder/launch" 2>&1 &
@@ -200,8 +212,8 @@ if [ "$state" = not-started ]; then
     rm -f "$refused"
     [ -e "$folder/run" ] || refuse "$why" "$what"
   fi
-  observe "$folder"
 fi
+[ "$state" = 'not-started needless' ] || observe_until false
 report
 `;
 
@@ -209,12 +221,8 @@ report
 const LOOK = String.raw`
 enter
 leave
-until=$(($(now) + wait))
-while observe "$folder"; do
-  case $state in running*) ;; *) break ;; esac
-  [ "$(stat -c %s "$folder/output")" -le "$offset" ] && [ "$(now)" -lt "$until" ] || break
-  sleep 0.05
-done
+shown() { [ "$(stat -c %s "$folder/output")" -gt "$offset" ]; }
+observe_until shown
 report
 `;
 

@@ -60,8 +60,14 @@ function nodesOf(steps: readonly Step[]): Mrkdwn {
   );
 }
 
+const HOW: Readonly<Record<Phase['order'], Mrkdwn>> = {
+  together: mrk`All of them side by side`,
+  'in-turn': mrk`One after the other, in this order`,
+  'last-alone': mrk`Side by side, and the last one when the others are done`,
+};
+
 function chapter({ title, order, steps }: Phase, number: number): KnownBlock[] {
-  const how = order === 'together' ? mrk`All of them side by side` : mrk`One after the other, in this order`;
+  const how = HOW[order];
   return [
     header(`${number}. ${title}`),
     context(mrk`${how}; it goes on when all are done.`),

@@ -157,8 +157,11 @@ function phaseLine({ title, order, steps }: PhaseOutline, number: number, everyw
   const nodes = new Set(steps.map(({ node }) => node));
   const names = [...nodes].map((node) => plain(node, 60));
   const all = nodes.size === everywhere.size && nodes.size > 1;
-  const where =
-    all && order === 'together' ? mrk`all ${nodes.size} nodes` : join(names, order === 'in-turn' ? ' → ' : ', ');
+  const where = {
+    together: () => (all ? mrk`all ${nodes.size} nodes` : join(names, ', ')),
+    'in-turn': () => join(names, ' → '),
+    'last-alone': () => join([join(names.slice(0, -1), ', '), join(names.slice(-1), '')], ' → '),
+  }[order]();
   return fit(mrk`${number}. ${plain(title, 80)} · ${where}`, 400);
 }
 

@@ -25,7 +25,7 @@ const WORDS: Readonly<Record<string, Word>> = {
   fail: { needs: [], text: `fail() { printf '%s\\n' "$*" >&2; exit 1; }` },
 
   // Half a second of a whole second's sleep is downtime.
-  nap: { needs: [], text: `nap() { sleep 0.2 2>/dev/null || sleep 1; }` },
+  nap: { needs: [], text: `nap() { sleep 0.1 2>/dev/null || sleep 1; }` },
 
   // wait_for SECONDS WHAT COMMAND…: until COMMAND succeeds.
   wait_for: {

@@ -1,24 +1,31 @@
 /** Owns how a plan is carried out: phase by phase with a barrier after each, until it has ended or turned. */
-import type { Phase, Step } from '../../domain/plan.ts';
-import { turnAfterCancel, turnAfterFailure } from '../../domain/restore-course.ts';
+import { groupsOf, type Phase, type Step } from '../../domain/plan.ts';
+import { stepsOf, turnAfterCancel, turnAfterFailure } from '../../domain/restore-course.ts';
 import { askWords, cancelWords, failedWords } from '../../domain/restore-words.ts';
 import { cancelledBy } from './decisions.ts';
 import type { Execution } from './execution.ts';
 import { fetchToAll } from './fetch.ts';
-import { proveHealthy, proveServing } from './proofs.ts';
+import { lookOut, proveHealthy, proveServing, type Lookout } from './proofs.ts';
 import type { Task } from './record.ts';
 import { runScript, sideBySide, type Failure } from './steps.ts';
 
 /** Journals how it went on: ended, or turned. */
 export async function goForward(x: Execution): Promise<void> {
-  for (const phase of x.plan.phases) {
-    if (isDone(x, phase)) continue;
-    if (await stopIfAsked(x, phase)) return;
-    const failures = await runPhase(x, phase);
-    if (failures === 'stopped') return;
-    if (failures.length > 0) return turnBack(x, phase, failures);
+  let lookout: Lookout | undefined;
+  try {
+    for (const phase of x.plan.phases) {
+      if (isDone(x, phase)) continue;
+      if (await stopIfAsked(x, phase)) return;
+      if (phase.name === 'start-apiservers') lookout = lookOut(x, { steps: stepsOf(x.plan, 'prove-serving') });
+      if (phase.name === 'prove-serving') await lookout?.end();
+      const failures = await runPhase(x, phase);
+      if (failures === 'stopped') return;
+      if (failures.length > 0) return await turnBack(x, phase, failures);
+    }
+    await x.record.end('restored');
+  } finally {
+    await lookout?.end();
   }
-  await x.record.end('restored');
 }
 
 function isDone(x: Execution, { steps }: Phase): boolean {
@@ -27,19 +34,17 @@ function isDone(x: Execution, { steps }: Phase): boolean {
 
 /** A step of the phase that failed fails it, once all that were begun with it have ended. */
 async function runPhase(x: Execution, phase: Phase): Promise<readonly Failure[] | 'stopped'> {
-  const { steps, order } = phase;
+  const { steps } = phase;
   if (steps.some(({ action }) => action.kind === 'fetch')) return fetchToAll(x, phase);
   const proves = steps.map(({ action }) => (action.kind === 'proof' ? action.proves : undefined))[0];
   if (proves === 'healthy') return proveHealthy(x, { phase, doing: 'do', steps });
   if (proves === 'serving') return proveServing(x, { phase, doing: 'do', steps });
-  if (order === 'together')
-    return sideBySide(
+  for (const [i, group] of groupsOf(phase).entries()) {
+    if (i > 0 && (await stopIfAsked(x, phase))) return 'stopped';
+    const failures = await sideBySide(
       x,
-      steps.map((step) => () => runStep(x, phase, step)),
+      group.map((step) => () => runStep(x, phase, step)),
     );
-  for (const step of steps) {
-    if (step !== steps[0] && (await stopIfAsked(x, phase))) return 'stopped';
-    const failures = await sideBySide(x, [() => runStep(x, phase, step)]);
     if (failures.length > 0) return failures;
   }
   return [];

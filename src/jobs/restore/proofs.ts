@@ -18,8 +18,8 @@ import type { Execution } from './execution.ts';
 import type { Task } from './record.ts';
 import { failureOf, orProblem, sideBySide, type Failure } from './steps.ts';
 
-/** Between two looks. */
-const AGAIN_MS = 500;
+/** Between two looks: while the API is down at once again, later ever more rarely, a tenth of the time it has taken so far. */
+const AGAIN_MS = { least: 100, most: 2_000 };
 /** Pods that are not ready so long after the API served are told as a warning: they may have been broken before. */
 const PODS_MS = 90_000;
 
@@ -51,12 +51,13 @@ export async function proveHealthy(x: Execution, proving: Proving): Promise<read
 /** Looks until it is well or time is up; what was last in the way. */
 async function untilWell(x: Execution, doing: Task['doing'], until: number): Promise<EtcdLook> {
   const { clock } = x.deps;
+  const startedAt = clock.now().getTime();
   const sessions = new Sessions(x);
   try {
     for (;;) {
       const look = await lookAtEtcd(x, doing, sessions);
       if ('verdict' in look || clock.now().getTime() >= until) return look;
-      await clock.sleep(AGAIN_MS, x.signal);
+      await sleepSince(x, startedAt);
     }
   } finally {
     await sessions.close();
@@ -166,14 +167,82 @@ async function untilServing(x: Execution, { step }: Task, startedAt: number): Pr
     const isOver = now >= startedAt + deadlineMs;
     if (look.ready && readyAt === undefined) {
       readyAt = now;
-      await x.record.proven('serving', [`kube-apiserver on ${node} is ready (${look.detail}).`]);
+      await provenServing(x, node, look);
     }
     if (look.ready && (isWhole(look) || isOver || now >= (readyAt ?? now) + PODS_MS)) {
       await x.record.proven('nothing', aroundIt(look, true), aroundIt(look, false));
       return undefined;
     }
     if (isOver) return notReady(node, look.detail);
-    await clock.sleep(AGAIN_MS, x.signal);
+    await sleepSince(x, startedAt);
+  }
+}
+
+async function sleepSince(
+  { deps: { clock }, signal }: Pick<Execution, 'deps' | 'signal'>,
+  startedAt: number,
+): Promise<void> {
+  const tenth = (clock.now().getTime() - startedAt) / 10;
+  await clock.sleep(Math.min(AGAIN_MS.most, Math.max(AGAIN_MS.least, tenth)), signal);
+}
+
+async function provenServing(x: Execution, node: string, { detail }: ApiServerLook): Promise<void> {
+  await x.record.proven('serving', [`kube-apiserver on ${node} is ready (${detail}).`]);
+}
+
+/** Looks until the first of them is seen ready, or `end` is called: nothing is proven by it but that the API serves again. */
+export interface Lookout {
+  /** Throws only what ends this worker's part in the restore. */
+  end(): Promise<void>;
+}
+
+/**
+ * Downtime ends when the API is seen to serve, though kube-apiservers are still being started and caches restarted. One
+ * look at a time: what is looked at needs the machine more.
+ */
+export function lookOut(x: Execution, { steps }: Pick<Phase, 'steps'>): Lookout {
+  const over = new AbortController();
+  const signal = AbortSignal.any([x.signal, over.signal]);
+  let broken: unknown;
+  const looking = firstReady(x, steps, signal).catch((error: unknown) => {
+    if (!signal.aborted) broken = error;
+  });
+  return {
+    async end() {
+      over.abort();
+      await looking;
+      if (broken !== undefined) throw broken;
+    },
+  };
+}
+
+async function firstReady(x: Execution, steps: readonly Step[], signal: AbortSignal): Promise<void> {
+  const startedAt = x.deps.clock.now().getTime();
+  for (;;) {
+    for (const { node, action } of steps) {
+      await sleepSince({ deps: x.deps, signal }, startedAt);
+      const look = await lookOnce(x, node, action, signal);
+      if (look?.ready === true) return provenServing(x, node, look);
+    }
+  }
+}
+
+/** Undefined: it can't be asked now; the proof that follows will tell. */
+async function lookOnce(
+  x: Execution,
+  node: string,
+  action: Step['action'],
+  signal: AbortSignal,
+): Promise<ApiServerLook | undefined> {
+  if (action.kind !== 'proof' || action.proves !== 'serving') return undefined;
+  try {
+    return await x.nodes.once(node, ({ connection, steps }) =>
+      x.deps.apiServers.look(connection, { port: action.port, ask: steps.ask, signal }),
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    x.deps.log.debug({ err: error, node, operation: x.request }, 'kube-apiserver could not be looked at yet');
+    return undefined;
   }
 }
 

@@ -40,21 +40,17 @@ export async function runScript(x: Execution, task: Task, script: string): Promi
   }
 }
 
-/** One run: found on the node, or begun there, and watched until its end is known and journalled. */
+/**
+ * One run: found on the node, or begun there, and watched until its end is known and journalled. The node itself looks right
+ * before it begins, at its own record and whether there is anything to do: one round trip, while the API may be down.
+ */
 async function runOnce(x: Execution, task: Task, run: string, script: string): Promise<void> {
   const { step, doing } = task;
-  // Where the journal lost its last moments the node's own record counts; and from this look on no one with a lower token begins.
-  const [known, isDone] = await Promise.all([
-    x.nodes.on(step.node, ({ steps }) => steps.look(run, { offset: END })),
-    doing === 'do' ? needsNothing(x, task, ASK_MS) : false,
-  ]);
-  if (known.state.kind === 'not-started' && isDone) return x.record.ended(task, run, WAS_DONE);
   if (x.record.course.standing(step.id, doing).open === undefined) await x.record.begun(task, run, script);
-  const { deadlineMs } = step;
-  const begun =
-    known.state.kind === 'not-started'
-      ? await x.nodes.on(step.node, ({ steps }) => steps.start(run, script, { deadlineMs }))
-      : known;
+  const unless = doing === 'do' ? step.done : undefined;
+  const options = { deadlineMs: step.deadlineMs, unless, waitMs: LOOK_MS, signal: x.signal };
+  const begun = await x.nodes.on(step.node, ({ steps }) => steps.start(run, script, options));
+  if (begun.state.kind === 'not-started') return x.record.ended(task, run, WAS_DONE);
   const ended = await untilEnded(x, task, run, begun);
   await x.record.ended(task, run, resultOf(task, ended, await outputOf(x, task, run, ended)));
 }
@@ -103,8 +99,9 @@ export async function endOpenRun(x: Execution, task: Task): Promise<Failure | un
 }
 
 /** The end of what it printed. */
-async function outputOf(x: Execution, { step }: Task, run: string, { outputSize }: StepReport): Promise<string> {
-  if (outputSize === 0) return '';
+async function outputOf(x: Execution, { step }: Task, run: string, report: StepReport): Promise<string> {
+  const { outputSize } = report;
+  if (report.offset === 0 && report.output.length === outputSize) return report.output.toString('utf8');
   const offset = Math.max(0, outputSize - MOST_OUTPUT);
   const { output } = await x.nodes.on(step.node, ({ steps }) => steps.look(run, { offset }));
   return output.toString('utf8');
