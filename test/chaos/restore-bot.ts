@@ -1,8 +1,9 @@
 /**
  * Owns a bot as chaos with restores runs it: a process of its own in the nodes' network, with the real adapters, told by
- * its parent what to do. At the moment that was set for a request it ends itself by SIGKILL, once among all processes.
+ * its parent what to do. At moments that were set for a request it ends itself by SIGKILL, or stands still for a while.
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { auditTrail } from '../../src/adapters/audit.ts';
 import { catalogue } from '../../src/adapters/catalogue.ts';
@@ -43,19 +44,21 @@ export interface BotSettings {
   readonly audit: string;
   /** What is set for a request lies here as `<request>.json`. */
   readonly orders: string;
-  /**
-   * The worker's clock is so many times as fast while it waits for a node or a proof: patience of minutes ends in seconds.
-   * What nodes do has its own time.
-   */
-  readonly haste: number;
 }
 
 /** What is set for a request. */
 export interface Orders {
-  /** Where the process that carries it out dies; undefined: nowhere. */
-  readonly dies?: Moment | undefined;
+  /** Where a process that carries it out dies, once at each. */
+  readonly dies?: readonly Moment[] | undefined;
   /** This step's script fails at once, in every process. */
   readonly fails?: string | undefined;
+  /** Here the process stands still: `<request>.stands` is there then, and it goes on when `<request>.goes` is. */
+  readonly stands?: Moment | undefined;
+  /**
+   * From there on its clock is so many times as fast, so that patience of minutes ends in seconds. What nodes do has its
+   * own time.
+   */
+  readonly haste?: number | undefined;
 }
 
 export interface Call {
@@ -65,7 +68,7 @@ export interface Call {
 }
 
 const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as BotSettings;
-const { cluster, haste } = settings;
+const { cluster } = settings;
 
 /**
  * Times for tests: one that died is known to be dead after two seconds or so instead of fifteen.
@@ -75,8 +78,11 @@ const LEASE = { ttlMs: 2_000, renewMs: 500 };
 const QUEUE = { lockMs: 2_500, stalledMs: 500 };
 
 const log = pinoLog('info', secretRegistry());
-const begun = Date.now();
-const clock: Clock = { ...systemClock, now: () => new Date(begun + (Date.now() - begun) * haste) };
+let hasty = { since: Date.now(), haste: 1 };
+const clock: Clock = {
+  ...systemClock,
+  now: () => new Date(hasty.since + (Date.now() - hasty.since) * hasty.haste),
+};
 const connections = redisConnections({ ...settings.redis, password: undefined, log });
 const shell = sshShell({ bastions: [] });
 const store = folderStore({ name: 'folder', path: settings.store }, systemClock);
@@ -122,14 +128,32 @@ function ordersOf(request: string): Orders {
  * makes the folder, so the process that goes on lives through the same moment.
  */
 function dieAt(request: string, at: Moment): void {
-  const { dies } = ordersOf(request);
-  if (dies === undefined || JSON.stringify(dies) !== JSON.stringify(at)) return;
+  const { dies = [] } = ordersOf(request);
+  const n = dies.findIndex((each) => isSame(each, at));
+  if (n < 0) return;
   try {
-    mkdirSync(join(settings.orders, `${request}.died`));
+    mkdirSync(join(settings.orders, `${request}.died.${n}`));
   } catch {
     return;
   }
   process.kill(process.pid, 'SIGKILL');
+}
+
+function isSame(one: Moment, other: Moment): boolean {
+  return one.step === other.step && one.doing === other.doing && one.edge === other.edge;
+}
+
+async function meet(request: string, at: Moment): Promise<void> {
+  await standAt(request, at);
+  dieAt(request, at);
+}
+
+async function standAt(request: string, at: Moment): Promise<void> {
+  const { stands, haste = 1 } = ordersOf(request);
+  if (stands === undefined || !isSame(stands, at)) return;
+  await writeFile(join(settings.orders, `${request}.stands`), '');
+  while (!existsSync(join(settings.orders, `${request}.goes`))) await systemClock.sleep(50);
+  hasty = { since: Date.now(), haste };
 }
 
 function journalThat(journal: RestoreJournal): RestoreJournal {
@@ -138,9 +162,9 @@ function journalThat(journal: RestoreJournal): RestoreJournal {
     async append(request, token, event) {
       const isOfStep = event.type === 'step.begun' || event.type === 'step.ended';
       const which = event.type === 'step.begun' ? 'begun' : 'ended';
-      if (isOfStep) dieAt(request, { step: event.step, doing: event.doing, edge: `before ${which}` });
+      if (isOfStep) await meet(request, { step: event.step, doing: event.doing, edge: `before ${which}` });
       await journal.append(request, token, event);
-      if (isOfStep) dieAt(request, { step: event.step, doing: event.doing, edge: `after ${which}` });
+      if (isOfStep) await meet(request, { step: event.step, doing: event.doing, edge: `after ${which}` });
     },
   };
 }
@@ -159,7 +183,11 @@ function stepsThat(runner: StepRunner): StepRunner {
           const marked = `echo ${run} >> /var/log/ran-${request}\n${body}`;
           const report = await inner.start(run, marked, options);
           const [phase = '', node = '', doing] = run.split('.');
-          dieAt(request, { step: `${phase}.${node}`, doing: doing === 'undo' ? 'undo' : 'do', edge: 'while it runs' });
+          await meet(request, {
+            step: `${phase}.${node}`,
+            doing: doing === 'undo' ? 'undo' : 'do',
+            edge: 'while it runs',
+          });
           return report;
         },
       };

@@ -1,7 +1,7 @@
 /** Owns what chaos with restores is played on: three real nodes, a snapshot, and bots that come and go around one queue. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tsxArgv } from '../../deploy/local/bot.ts';
@@ -37,8 +37,12 @@ export interface RestoreStage {
   /** Asks for a restore of the snapshot and approves it twice, with orders for whoever carries it out. */
   ask(orders?: Orders): Promise<RestoreRequest>;
   read(request: string): Promise<RestoreRequest>;
-  /** Resolves when it has ended, or waits for a decision. */
-  settled(request: string, timeoutMs: number): Promise<RestoreRequest>;
+  /** Resolves when it stands still where its orders say, and answers how it is told to go on. */
+  stands(request: string): Promise<() => Promise<void>>;
+  /** How many processes have died for it as ordered. */
+  deaths(request: string): Promise<number>;
+  /** Resolves when it has ended, or waits for a decision; does `meanwhile` between the looks. */
+  settled(request: string, timeoutMs: number, meanwhile?: () => Promise<void>): Promise<RestoreRequest>;
   decide(request: string, what: Decision): Promise<void>;
   stop(): Promise<void>;
 }
@@ -46,13 +50,9 @@ export interface RestoreStage {
 const NODES = ['cp1', 'cp2', 'cp3'];
 export const CLUSTER = 'prod';
 
-export async function startStage(options: {
-  readonly layout: LayoutName;
-  /** See `BotSettings.haste`. */
-  readonly haste?: number;
-}): Promise<RestoreStage> {
+export async function startStage(layout: LayoutName): Promise<RestoreStage> {
   const dir = await mkdtemp(join(tmpdir(), 'kt-chaos-'));
-  const cluster = { name: CLUSTER, etcdVersion: '3.5', layout: options.layout, nodes: NODES } as const;
+  const cluster = { name: CLUSTER, etcdVersion: '3.5', layout, nodes: NODES } as const;
   const nodes = await startNodes({ instanceDir: join(dir, 'nodes'), clusters: [cluster] });
   const place = (name: string): string => join(dir, name);
   for (const name of ['store', 'audit', 'orders']) await mkdir(place(name), { mode: 0o700 });
@@ -67,7 +67,6 @@ export async function startStage(options: {
     store: place('store'),
     audit: place('audit'),
     orders: place('orders'),
-    haste: options.haste ?? 1,
   };
   const bots: RestoreBot[] = [];
   let started = 0;
@@ -83,7 +82,7 @@ export async function startStage(options: {
     bots.push(bot);
     return bot;
   };
-  const desk = await start({ role: 'desk', haste: 1 });
+  const desk = await start({ role: 'desk' });
   const asking = caller(desk);
   let asked = 0;
   const read = async (id: string): Promise<RestoreRequest> => {
@@ -118,10 +117,23 @@ export async function startStage(options: {
       return request;
     },
     read,
-    settled: (id, timeoutMs) =>
+    async stands(id) {
+      const orders = (): Promise<string[]> => readdir(place('orders'));
+      await eventually(
+        `${id} to stand still`,
+        async () => (await orders()).includes(`${id}.stands`) || undefined,
+        120_000,
+      );
+      return () => writeFile(join(place('orders'), `${id}.goes`), '');
+    },
+    async deaths(id) {
+      return (await readdir(place('orders'))).filter((name) => name.startsWith(`${id}.died.`)).length;
+    },
+    settled: (id, timeoutMs, meanwhile) =>
       eventually(
         `the end of ${id}`,
         async () => {
+          await meanwhile?.();
           const request = await read(id);
           return !isOpen(request.state) || request.waiting !== undefined ? request : undefined;
         },

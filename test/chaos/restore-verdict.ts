@@ -17,11 +17,22 @@ type Ran = ReadonlyMap<string, number>;
 
 type Ended = Extract<JournalEvent, { type: 'step.ended' }>;
 
-/** Of a request that has ended, on nodes that can all be reached. */
-export async function breachesOf(stage: RestoreStage, request: RestoreRequest, now: State): Promise<readonly string[]> {
+/**
+ * Of a request that has ended, when all nodes are back. Of those that were `gone` the journal can't know all; that nothing
+ * ran twice there holds all the same.
+ */
+export async function breachesOf(
+  stage: RestoreStage,
+  request: RestoreRequest,
+  now: State,
+  gone: readonly string[] = [],
+): Promise<readonly string[]> {
   const entries = await stage.journal.read(request.id);
   const onNodes = await Promise.all(
-    stage.cluster.nodes.map(async (node) => disagreements(node.name, entries, await keptOn(node, request.id))),
+    stage.cluster.nodes.map(async (node) => {
+      const found = await keptOn(node, request.id);
+      return gone.includes(node.name) ? repeats(node.name, found) : disagreements(node.name, entries, found);
+    }),
   );
   return [...endBreaches(request), ...onNodes.flat(), ...(await dataBreaches(stage, request, now))];
 }
@@ -55,21 +66,25 @@ async function keptOn(
   return { kept, ran };
 }
 
+/** No script ran twice under one id, and no step was done twice under two. */
+function repeats(node: string, { kept, ran }: Found): readonly string[] {
+  const wholeRuns = kept.filter(({ exit }) => exit === '0 itself').map(({ run }) => stepOf(run));
+  return [
+    ...[...ran].filter(([, times]) => times > 1).map(([run, times]) => `${node}: ${run} ran ${times} times`),
+    ...wholeRuns.filter((step, i) => wholeRuns.indexOf(step) !== i).map((step) => `${node}: ${step} was done twice`),
+  ];
+}
+
 /** Between the journal and one node: each run that one knows of the other knows, with the same end; nothing ran twice. */
-function disagreements(
-  node: string,
-  entries: readonly JournalEntry[],
-  { kept, ran }: { readonly kept: readonly Kept[]; readonly ran: Ran },
-): readonly string[] {
+function disagreements(node: string, entries: readonly JournalEntry[], found: Found): readonly string[] {
+  const { kept, ran } = found;
   const events = entries.map(({ event }) => event);
   const ends = events.filter((event): event is Ended => event.type === 'step.ended' && event.node === node);
   const say = (what: string): string => `${node}: ${what}`;
-  const wholeRuns = kept.filter(({ exit }) => exit === '0 itself').map(({ run }) => stepOf(run));
   return [
-    ...[...ran].filter(([, times]) => times > 1).map(([run, times]) => say(`${run} ran ${times} times`)),
+    ...repeats(node, found),
     ...[...ran].filter(([run]) => kept.every((one) => one.run !== run)).map(([run]) => say(`${run} ran unrecorded`)),
     ...kept.filter(({ run }) => !ran.has(run)).map(({ run }) => say(`${run} is recorded, and never ran`)),
-    ...wholeRuns.filter((step, i) => wholeRuns.indexOf(step) !== i).map((step) => say(`${step} was done twice`)),
     ...kept.flatMap(({ run, exit }) => {
       const end = ends.filter((event) => event.run === run).at(-1);
       if (end === undefined) return [say(`${run} ended "${exit ?? 'not'}", and the journal does not know`)];
