@@ -52,10 +52,12 @@ done
 [ ! -e "/var/log/ran-$1" ] || sed 's/^/ran /' "/var/log/ran-$1"
 `;
 
-async function keptOn(
-  node: LocalNode,
-  request: string,
-): Promise<{ readonly kept: readonly Kept[]; readonly ran: Ran }> {
+interface Found {
+  readonly kept: readonly Kept[];
+  readonly ran: Ran;
+}
+
+async function keptOn(node: LocalNode, request: string): Promise<Found> {
   const { stdout } = await node.exec(['sh', '-c', SCRIPT, 'sh', request]);
   const lines = stdout.split('\n').map((line) => line.split(' '));
   const kept = lines.flatMap(([what, run = '', code, by]): Kept[] =>
