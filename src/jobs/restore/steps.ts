@@ -131,12 +131,17 @@ function scriptFailed(
   output: string,
 ): Problem {
   const said = output.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
-  const what = doing === 'do' ? step.title : `Taking back "${step.title}"`;
+  const what = doing === 'do' ? `"${step.title}"` : `Taking back "${step.title}"`;
   return {
     code: 'node.command-failed',
-    message: `${what} failed on ${step.node} (${WHY_ENDED[endedBy](code)})${said === '' ? '.' : `: ${said}`}`,
+    message: `${what} failed on ${step.node} (${WHY_ENDED[endedBy](code)})${said === '' ? '.' : `: ${closed(said)}`}`,
     hint: `Look at what it printed in the audit of this restore, and at ${step.node}.`,
   };
+}
+
+/** What a program printed, as the end of a sentence: advice follows it. */
+function closed(said: string): string {
+  return /[.!?]$/.test(said) ? said : `${said.replace(/[\s,;:]+$/, '')}.`;
 }
 
 function seenToFail({ step }: Task, { why }: Standing): Problem {
