@@ -1,8 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-// Three rings: `unit` needs nothing but Node; `integration` and `e2e` need the local parts and are started by
+// Rings: `unit` needs nothing but Node; `integration` and `e2e` need the local parts and are started by
 // `npm test` (test/run.ts) inside the network namespace where those parts live. One ring after the other, and there one
-// file after the other: they break the parts that they share.
+// file after the other: they break the parts that they share. `restores` (every layout and version) and `chaos` take long and
+// have scripts of their own.
 export default defineConfig({
   test: {
     projects: [
@@ -10,8 +11,10 @@ export default defineConfig({
         test: {
           name: 'unit',
           sequence: { groupOrder: 0 },
+          // Machines are shared: a test that takes a second alone may take ten.
+          testTimeout: 30_000,
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/chaos/**', 'test/**/*.integration.test.ts'],
+          exclude: ['test/e2e/**', 'test/restores/**', 'test/chaos/**', 'test/**/*.integration.test.ts'],
         },
       },
       {
@@ -36,8 +39,18 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'chaos',
+          name: 'restores',
           sequence: { groupOrder: 3 },
+          include: ['test/restores/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'chaos',
+          sequence: { groupOrder: 4 },
           include: ['test/chaos/**/*.test.ts'],
           testTimeout: 1_200_000,
           hookTimeout: 180_000,

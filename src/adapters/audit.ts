@@ -104,7 +104,7 @@ export function auditTrail(options: AuditOptions): AuditTrail {
     if (store === undefined || timer !== undefined) return;
     const trySealing = async (): Promise<void> => {
       await seal().catch((error: unknown) => {
-        log.warn({ error }, `the audit could not be copied to store ${store.name}; it is tried again`);
+        log.warn({ err: error }, `the audit could not be copied to store ${store.name}; it is tried again`);
         sealLater(6 * sealMs);
       });
     };

@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -28,16 +29,21 @@ vi.setConfig({ testTimeout: 60_000 });
 
 let root: string;
 let bin: string;
+/** What scripts see as /proc: the processes of this test, and no etcd or kube-scheduler that somebody else runs here. */
+let proc: string;
 const started: ChildProcess[] = [];
 
 beforeEach(() => {
   // A name that a careless script would take apart.
   root = mkdtempSync(join(tmpdir(), "keyturn $(x) 'q' "));
   bin = join(root, 'bin');
+  proc = mkdtempSync(join(tmpdir(), 'keyturn-proc-'));
+  symlinkSync('/proc/net', join(proc, 'net'));
   mkdirSync(bin);
 });
 afterEach(() => {
   for (const child of started.splice(0)) child.kill('SIGKILL');
+  rmSync(proc, { recursive: true, force: true });
   rmSync(root, { recursive: true, force: true });
 });
 
@@ -48,7 +54,8 @@ interface Outcome {
 
 function run(text: string): Outcome {
   const env = { ...process.env, PATH: `${bin}:${process.env['PATH'] ?? ''}` };
-  const { status, stderr } = spawnSync('sh', ['-c', text], { env, encoding: 'utf8', timeout: 20_000 });
+  const seen = text.replaceAll('/proc/', `${proc}/`);
+  const { status, stderr } = spawnSync('sh', ['-c', seen], { env, encoding: 'utf8', timeout: 20_000 });
   return { code: status, err: stderr };
 }
 
@@ -344,9 +351,14 @@ async function process_(name: string, ...args: readonly string[]): Promise<Child
   const path = join(root, 'run', name);
   program(path, 'echo up\nread line\nexit 0');
   const child = spawn(path, args, { stdio: ['pipe', 'pipe', 'ignore'] });
-  started.push(child);
+  seenByScripts(child);
   await new Promise((resolve) => child.stdout.once('data', resolve));
   return child;
+}
+
+function seenByScripts(child: ChildProcess): void {
+  started.push(child);
+  symlinkSync(`/proc/${child.pid}`, join(proc, String(child.pid)));
 }
 
 async function ended(child: ChildProcess): Promise<void> {
@@ -377,7 +389,7 @@ test('a program is found by its name, run by itself or by a shell, and not where
   const name = `kube-t${process.pid}`;
   expect(run(script(`runs ${name}`)).code).toBe(1);
   const talker = spawn('sh', ['-c', `read line # ${name}`], { stdio: ['pipe', 'ignore', 'ignore'] });
-  started.push(talker);
+  seenByScripts(talker);
   expect(run(script(`gone ${name}`)).code).toBe(0);
   const child = await process_(name);
   expect(run(script(`runs ${name}`)).code).toBe(0);

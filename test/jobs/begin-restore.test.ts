@@ -108,6 +108,15 @@ describe('the watch over requests', () => {
     expect(new Set(started)).toEqual(new Set(['restore-r1-1']));
   });
 
+  test('adds the job of one that runs again and again: Redis may have lost it', async () => {
+    const world = await approvedWorld();
+    await beginRestore(world, 'r1', plan());
+    const { look, started } = watched(world);
+    await look();
+    expect(await world.requests.read('r1')).toMatchObject({ state: 'running' });
+    expect(started).toEqual(['restore-r1-1']);
+  });
+
   test('tells what a replica that died has kept and not told', async () => {
     const world = approvalsWorld();
     const { id, digest } = await world.opened();

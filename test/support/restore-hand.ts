@@ -41,6 +41,8 @@ export interface Order {
   /** The request's id. */
   readonly request: string;
   readonly mode: 'all-members' | 'one-member';
+  /** How long it tries to reach a node. */
+  readonly patienceMs: number;
 }
 
 const order = JSON.parse(process.argv[2] ?? '') as Order;
@@ -74,6 +76,7 @@ const deps: RestoreDeps = {
   announce: async () => undefined,
   clock: systemClock,
   log,
+  patienceMs: order.patienceMs,
 };
 
 async function backUp(): Promise<unknown> {

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startNodes, type ClusterOptions, type LocalCluster } from '../../deploy/local/nodes/nodes.ts';
 import { cloneDir, defaultCacheDir } from '../../deploy/local/parts/host.ts';
@@ -11,6 +12,7 @@ import { ensureRootfs } from '../../deploy/local/parts/rootfs.ts';
 import { startRedis } from '../../deploy/local/services/redis.ts';
 import type { ClusterSpec, NodeSpec, SshLogin } from '../../src/domain/cluster.ts';
 import type { KeyturnEvent, RestoreEvent } from '../../src/domain/event.ts';
+import type { PhaseName } from '../../src/domain/plan.ts';
 import type { RestorePolicy } from '../../src/domain/restore-policy.ts';
 import type { Order } from './restore-hand.ts';
 import { clusterSpec, nodeSpec, restorePolicy } from './specs.ts';
@@ -21,13 +23,17 @@ export interface Hand {
   kill9(): void;
 }
 
+type Change = Partial<Pick<Order, 'request' | 'mode' | 'patienceMs'>>;
+
 export interface RestoreStage {
   readonly cluster: LocalCluster;
   readonly spec: ClusterSpec;
-  begin(does: Order['does'], change?: Partial<Pick<Order, 'request' | 'mode'>>): Hand;
+  begin(does: Order['does'], change?: Change): Hand;
   /** The answer of a hand that is waited for. */
-  hand<T>(does: Order['does'], change?: Partial<Pick<Order, 'request' | 'mode'>>): Promise<T>;
+  hand<T>(does: Order['does'], change?: Change): Promise<T>;
   events(): Promise<readonly RestoreEvent[]>;
+  /** Resolves when a step of this phase of this restore was begun; throws after a minute. */
+  begun(request: string, phase: PhaseName): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -73,6 +79,7 @@ export async function restoreStage(
       events: eventsFile,
       request: 'r1',
       mode: 'all-members',
+      patienceMs: 120_000,
       ...change,
     };
     const program = fileURLToPath(new URL('restore-hand.ts', import.meta.url));
@@ -87,16 +94,27 @@ export async function restoreStage(
     return { answer, kill9: () => void child.kill('SIGKILL') };
   };
 
+  const events = async (): Promise<readonly RestoreEvent[]> => {
+    const lines = (await readFile(eventsFile, 'utf8').catch(() => '')).split('\n').filter(Boolean);
+    const all = lines.map((line) => JSON.parse(line) as KeyturnEvent);
+    return all.filter((event): event is RestoreEvent => event.type.startsWith('restore.'));
+  };
+
   return {
     cluster,
     spec,
     begin,
-    hand: async <T>(...args: Parameters<typeof begin>) => (await begin(...args).answer) as T,
-    async events() {
-      const lines = (await readFile(eventsFile, 'utf8').catch(() => '')).split('\n').filter(Boolean);
-      const events = lines.map((line) => JSON.parse(line) as KeyturnEvent);
-      return events.filter((event): event is RestoreEvent => event.type.startsWith('restore.'));
+    events,
+    async begun(request, phase) {
+      for (const until = Date.now() + 60_000; Date.now() < until;) {
+        const isBegun = (event: RestoreEvent): boolean =>
+          event.type === 'restore.step-begun' && event.operation === request && event.phase === phase;
+        if ((await events()).some(isBegun)) return;
+        await sleep(20);
+      }
+      throw new Error(`${phase} of ${request} was not begun.`);
     },
+    hand: async <T>(...args: Parameters<typeof begin>) => (await begin(...args).answer) as T,
     async stop() {
       await redis.stop();
       await nodes.stop();

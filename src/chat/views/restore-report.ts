@@ -130,7 +130,7 @@ function oldDataLines(state: RestoreMessage, command: string): Mrkdwn[] {
   const paths = oldDataPaths(state.ended?.report);
   if (cleaned !== undefined) return cleanedLines(cleaned);
   if (paths.length === 0) return [];
-  const how = mrk`When all is well and you need them no more: ${code(`${command} cleanup ${state.operation}`, 120)}`;
+  const how = mrk`They stay as the way back. Once a newer restore has succeeded: ${code(`${command} cleanup ${state.operation}`, 120)}`;
   return [...paths, how];
 }
 

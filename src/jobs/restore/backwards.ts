@@ -34,7 +34,7 @@ async function undoPhases(x: Execution): Promise<ReadonlyMap<string, Failure> | 
   const left = new Map<string, Failure>();
   const isRollBack = x.record.course.direction === 'roll-back';
   for (const phase of [...x.plan.phases].reverse()) {
-    const steps = phase.steps.filter(({ node }) => !isRollBack || !left.has(node));
+    const steps = phase.steps.filter(({ node }) => !isPassedOver(left.get(node), isRollBack));
     const tasks = steps.map((step): Task => ({ phase: phase.name, step, doing: 'undo' }));
     const failures = await sideBySide(
       x,
@@ -49,6 +49,11 @@ async function undoPhases(x: Execution): Promise<ReadonlyMap<string, Failure> | 
     }
   }
   return left;
+}
+
+/** What can't be reached is not waited for in every phase: the others stand still meanwhile. */
+function isPassedOver(failure: Failure | undefined, isRollBack: boolean): boolean {
+  return failure !== undefined && (isRollBack || failure.problem.code.startsWith('ssh.'));
 }
 
 /** Phases of which not one node may fail unnoticed in a roll-back: what follows starts etcd on old data, or relies on it. */

@@ -34,6 +34,8 @@ export interface RestoreDeps {
   readonly announce: (request: RestoreRequest) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
+  /** A node that was not reached for so long in a row is given up. Milliseconds; default: see `Nodes`. */
+  readonly patienceMs?: number | undefined;
   /** Puts what was recorded so far into the store; a failure is a warning. */
   readonly seal?: (() => Promise<void>) | undefined;
 }

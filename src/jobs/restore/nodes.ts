@@ -10,9 +10,7 @@ export interface Link {
 }
 
 /** A node that was not reached for so long in a row is given up, since the cluster may be standing still. */
-export const PATIENCE_MS = 120_000;
-/** For a node that was given up before. */
-const GONE_PATIENCE_MS = 5_000;
+const PATIENCE_MS = 120_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
 
@@ -25,20 +23,17 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
   'node.step-refused',
 ]);
 
+type NodesDeps = Pick<RestoreDeps, 'shell' | 'steps' | 'clock' | 'log' | 'patienceMs'>;
+
 export class Nodes {
   readonly #specs: ReadonlyMap<string, NodeSpec>;
   readonly #restore: RestoreOnNode;
-  readonly #deps: Pick<RestoreDeps, 'shell' | 'steps' | 'clock' | 'log'>;
+  readonly #deps: NodesDeps;
   readonly #signal: AbortSignal;
   readonly #links = new Map<string, Promise<Link>>();
   readonly #gone = new Set<string>();
 
-  constructor(
-    nodes: readonly NodeSpec[],
-    restore: RestoreOnNode,
-    deps: Pick<RestoreDeps, 'shell' | 'steps' | 'clock' | 'log'>,
-    signal: AbortSignal,
-  ) {
+  constructor(nodes: readonly NodeSpec[], restore: RestoreOnNode, deps: NodesDeps, signal: AbortSignal) {
     this.#specs = new Map(nodes.map((node) => [node.name, node]));
     this.#restore = restore;
     this.#deps = deps;
@@ -46,8 +41,8 @@ export class Nodes {
   }
 
   /**
-   * Does something that is safe to do twice, again until it is answered. Throws what it throws, when that does not pass or
-   * not in time, and the signal's reason.
+   * Does something that is safe to do twice, again until it is answered; on a node that was given up before only once.
+   * Throws what it throws, when that does not pass or not in time, and the signal's reason.
    */
   async on<T>(node: string, act: (link: Link) => Promise<T>): Promise<T> {
     let since: number | undefined;
@@ -61,7 +56,7 @@ export class Nodes {
         if (!(error instanceof KeyturnError) || !PASSING.has(error.code)) throw error;
         const now = this.#deps.clock.now().getTime();
         since ??= now;
-        if (now - since >= (this.#gone.has(node) ? GONE_PATIENCE_MS : PATIENCE_MS)) {
+        if (now - since >= (this.#gone.has(node) ? 0 : (this.#deps.patienceMs ?? PATIENCE_MS))) {
           this.#gone.add(node);
           throw error;
         }
