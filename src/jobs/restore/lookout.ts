@@ -50,8 +50,8 @@ async function lookOnce(
 ): Promise<ApiServerLook | undefined> {
   if (action.kind !== 'proof' || action.proves !== 'serving') return undefined;
   try {
-    return await x.nodes.once(node, ({ connection, steps: { ask } }) =>
-      x.deps.apiServers.look(connection, { port: action.port, ask, signal }),
+    return await x.nodes.once(node, ({ connection, steps }) =>
+      x.deps.apiServers.look(connection, { port: action.port, ask: (...asked) => steps.ask(...asked), signal }),
     );
   } catch (error) {
     signal.throwIfAborted();
