@@ -72,16 +72,19 @@ function phaseTimes(phase: Phase, events: readonly JournalEvent[]): RestoreRepor
   return [{ name, title, startedAt: first.at, endedAt: whole ? done.at(-1)?.at : undefined }];
 }
 
+const GOES_BACK: ReadonlySet<string> = new Set(['undo', 'roll-back']);
+
 function isDone(outcome: string): boolean {
   return outcome === 'done' || outcome === 'was-done';
 }
 
-/** Undefined when nothing was stopped, or nothing was seen to serve again. */
+/** Undefined when nothing was stopped, or nothing was seen to serve again. What served before it was taken back does not count. */
 function downtimeOf(plan: Plan, events: readonly JournalEvent[]): number | undefined {
   const stops = plan.phases.filter(({ name }) => name === 'stop-apiservers' || name === 'stop-etcd');
   const stop = stops.flatMap((phase) => stepEvents(phase, events)).find(({ type }) => type === 'step.begun');
   const hasApi = plan.phases.some(({ name }) => name === 'prove-serving');
-  const back = events.find(({ type, ...rest }) => {
+  const turn = events.findLastIndex((event) => event.type === 'restore.turned' && GOES_BACK.has(event.to));
+  const back = events.slice(turn + 1).find(({ type, ...rest }) => {
     return type === 'proven' && 'what' in rest && rest.what === (hasApi ? 'serving' : 'healthy');
   });
   return stop === undefined ? undefined : msBetween(stop.at, back?.at);

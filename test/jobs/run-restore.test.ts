@@ -81,9 +81,9 @@ describe('a restore that goes well', () => {
     const world = await restoreWorld();
     await world.work();
     const { downtimeMs, recoveryMs, verified, phases } = world.report();
+    const stopped = phases.find(({ name }) => name === 'stop-apiservers');
     const begin = (wanted: PhaseName): number =>
       Date.parse(phases.find(({ name }) => name === wanted)?.startedAt ?? '') - Date.parse(stopped?.startedAt ?? '');
-    const stopped = phases.find(({ name }) => name === 'stop-apiservers');
     expect(downtimeMs).toBeGreaterThan(begin('start-apiservers'));
     expect(downtimeMs).toBeLessThanOrEqual(begin('prove-serving'));
     expect(recoveryMs).toBeGreaterThan(downtimeMs ?? Infinity);

@@ -31,6 +31,15 @@ describe('a step that fails before the swap', () => {
     expect(world.report().downtimeMs).toBe(undefined);
   });
 
+  test('leaves down what was down before', async () => {
+    const world = await restoreWorld();
+    const machine = world.machines.get('cp2');
+    if (machine !== undefined) machine.api = false;
+    world.meddle(failing('cp3', 'prove-stopped do'));
+    await world.work();
+    expect(data(world)).toEqual(['old', 'old api down', 'old']);
+  });
+
   test('proves that the old cluster serves again where it was stopped', async () => {
     const world = await restoreWorld();
     world.meddle(failing('cp3', 'prove-stopped do'));
@@ -44,6 +53,18 @@ describe('a step that fails before the swap', () => {
 });
 
 describe('a step that fails after the swap', () => {
+  test('is downtime until the old cluster serves, though the restored one had served', async () => {
+    const world = await restoreWorld();
+    world.meddle(failing('cp2', 'restart-caches do', 1));
+    await world.work();
+    const { downtimeMs, phases, endedAt } = world.report();
+    const caches = phases.find(({ name }) => name === 'restart-caches');
+    const stopped = phases.find(({ name }) => name === 'stop-apiservers');
+    const since = (at: string | undefined): number => Date.parse(at ?? '') - Date.parse(stopped?.startedAt ?? '');
+    expect(downtimeMs).toBeGreaterThan(since(caches?.startedAt));
+    expect(downtimeMs).toBeLessThanOrEqual(since(endedAt));
+  });
+
   test.each(['swap do', 'stop-etcd undo', 'stop-apiservers undo', 'restart-caches do'] as const)(
     'puts the old data back: %s',
     async (verb) => {

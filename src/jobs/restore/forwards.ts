@@ -5,7 +5,8 @@ import { askWords, cancelWords, failedWords } from '../../domain/restore-words.t
 import { cancelledBy } from './decisions.ts';
 import type { Execution } from './execution.ts';
 import { fetchToAll } from './fetch.ts';
-import { lookOut, proveHealthy, proveServing, type Lookout } from './proofs.ts';
+import { lookOut, type Lookout } from './lookout.ts';
+import { proveHealthy, proveServing } from './proofs.ts';
 import type { Task } from './record.ts';
 import { runScript, sideBySide, type Failure } from './steps.ts';
 
@@ -16,11 +17,15 @@ export async function goForward(x: Execution): Promise<void> {
     for (const phase of x.plan.phases) {
       if (isDone(x, phase)) continue;
       if (await stopIfAsked(x, phase)) return;
-      if (phase.name === 'start-apiservers') lookout = lookOut(x, { steps: stepsOf(x.plan, 'prove-serving') });
+      if (phase.name === 'start-apiservers') lookout = lookOut(x, stepsOf(x.plan, 'prove-serving'));
       if (phase.name === 'prove-serving') await lookout?.end();
       const failures = await runPhase(x, phase);
       if (failures === 'stopped') return;
-      if (failures.length > 0) return await turnBack(x, phase, failures);
+      if (failures.length === 0) continue;
+      // What it sees from here on is no news of the way forward.
+      await lookout?.end();
+      await turnBack(x, phase, failures);
+      return;
     }
     await x.record.end('restored');
   } finally {

@@ -178,7 +178,8 @@ async function untilServing(x: Execution, { step }: Task, startedAt: number): Pr
   }
 }
 
-async function sleepSince(
+/** Until the next look of a proof that was begun at `startedAt`. */
+export async function sleepSince(
   { deps: { clock }, signal }: Pick<Execution, 'deps' | 'signal'>,
   startedAt: number,
 ): Promise<void> {
@@ -186,64 +187,9 @@ async function sleepSince(
   await clock.sleep(Math.min(AGAIN_MS.most, Math.max(AGAIN_MS.least, tenth)), signal);
 }
 
-async function provenServing(x: Execution, node: string, { detail }: ApiServerLook): Promise<void> {
+/** The first time that this is journalled ends the downtime. */
+export async function provenServing(x: Execution, node: string, { detail }: ApiServerLook): Promise<void> {
   await x.record.proven('serving', [`kube-apiserver on ${node} is ready (${detail}).`]);
-}
-
-/** Looks until the first of them is seen ready, or `end` is called: nothing is proven by it but that the API serves again. */
-export interface Lookout {
-  /** Throws only what ends this worker's part in the restore. */
-  end(): Promise<void>;
-}
-
-/**
- * Downtime ends when the API is seen to serve, though kube-apiservers are still being started and caches restarted. One
- * look at a time: what is looked at needs the machine more.
- */
-export function lookOut(x: Execution, { steps }: Pick<Phase, 'steps'>): Lookout {
-  const over = new AbortController();
-  const signal = AbortSignal.any([x.signal, over.signal]);
-  let broken: unknown;
-  const looking = firstReady(x, steps, signal).catch((error: unknown) => {
-    if (!signal.aborted) broken = error;
-  });
-  return {
-    async end() {
-      over.abort();
-      await looking;
-      if (broken !== undefined) throw broken;
-    },
-  };
-}
-
-async function firstReady(x: Execution, steps: readonly Step[], signal: AbortSignal): Promise<void> {
-  const startedAt = x.deps.clock.now().getTime();
-  for (;;) {
-    for (const { node, action } of steps) {
-      await sleepSince({ deps: x.deps, signal }, startedAt);
-      const look = await lookOnce(x, node, action, signal);
-      if (look?.ready === true) return provenServing(x, node, look);
-    }
-  }
-}
-
-/** Undefined: it can't be asked now; the proof that follows will tell. */
-async function lookOnce(
-  x: Execution,
-  node: string,
-  action: Step['action'],
-  signal: AbortSignal,
-): Promise<ApiServerLook | undefined> {
-  if (action.kind !== 'proof' || action.proves !== 'serving') return undefined;
-  try {
-    return await x.nodes.once(node, ({ connection, steps }) =>
-      x.deps.apiServers.look(connection, { port: action.port, ask: steps.ask, signal }),
-    );
-  } catch (error) {
-    signal.throwIfAborted();
-    x.deps.log.debug({ err: error, node, operation: x.request }, 'kube-apiserver could not be looked at yet');
-    return undefined;
-  }
 }
 
 function isWhole(look: ApiServerLook): boolean {

@@ -16,8 +16,6 @@ export interface Failure {
 
 /** A look answers after so long, or as soon as the step has ended. */
 const LOOK_MS = 10_000;
-/** Scripts that only look. */
-const ASK_MS = 60_000;
 /** The node ends a step at its deadline; so much later we do. */
 const LATE_MS = 30_000;
 /** Asked for beyond any output, a look waits for the end alone. */
