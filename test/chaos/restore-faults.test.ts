@@ -56,8 +56,10 @@ function node(name = CP2): LocalNode {
   return stage.cluster.node(name);
 }
 
-function early(phase: string): Moment {
-  return { step: `${phase}.${CP2}`, doing: 'do', edge: 'before begun' };
+/** `swap`: before the step of that phase begins; `swap that runs`: its script was started just now. */
+function momentAt(when: string): Moment {
+  const phase = when.replace(' that runs', '');
+  return { step: `${phase}.${CP2}`, doing: 'do', edge: phase === when ? 'before begun' : 'while it runs' };
 }
 
 interface Struck {
@@ -69,7 +71,7 @@ interface Struck {
 
 /** A restore struck by `fault` at `phase` on `nodes`, until it has ended or waits. */
 async function struck(fault: Fault, phase: string, { haste = 1, nodes = [CP2] } = {}): Promise<Struck> {
-  const { id } = await stage.ask({ stands: early(phase), haste });
+  const { id } = await stage.ask({ stands: momentAt(phase), haste });
   const goOn = await stage.stands(id);
   for (const name of nodes) await fault.strike(stage, node(name));
   await goOn();
@@ -121,6 +123,9 @@ describe('one node goes away for good', () => {
   const GONE: readonly (readonly [Fault, string, string])[] = [
     ...BEFORE_SWAP.map((phase) => [networkCut, phase, 'undone'] as const),
     ...FROM_SWAP.map((phase) => [networkCut, phase, 'rolled-back'] as const),
+    [networkCut, 'stop-etcd that runs', 'undone'],
+    [networkCut, 'swap that runs', 'rolled-back'],
+    [networkCut, 'start-etcd that runs', 'rolled-back'],
     [sshdStopped, 'prepare', 'undone'],
     [sshdStopped, 'stop-etcd', 'undone'],
     [sshdStopped, 'start-apiservers', 'rolled-back'],
@@ -145,7 +150,7 @@ describe('one node goes away for good', () => {
 
 describe('one node is away for a moment', () => {
   test.each(['fetch', 'stop-etcd', 'swap', 'start-apiservers'])('at %s: it is waited for', async (phase) => {
-    const { id } = await stage.ask({ stands: early(phase) });
+    const { id } = await stage.ask({ stands: momentAt(phase) });
     const goOn = await stage.stands(id);
     await node().linkDown();
     try {
