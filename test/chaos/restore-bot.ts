@@ -23,7 +23,7 @@ import { folderStore } from '../../src/adapters/stores/folder.ts';
 import { approveRestore, decideRestore } from '../../src/commands/review-restore.ts';
 import type { ClusterSpec } from '../../src/domain/cluster.ts';
 import { openRequest } from '../../src/domain/restore-draft.ts';
-import type { Decision, RestoreRequest } from '../../src/domain/restore-request.ts';
+import type { Decision } from '../../src/domain/restore-request.ts';
 import { handleJob, type JobDeps } from '../../src/jobs/handle.ts';
 import { runBackup } from '../../src/jobs/run-backup.ts';
 import type { Clock, RestoreJournal, StepRunner } from '../../src/ports.ts';
@@ -227,8 +227,6 @@ async function newestSnapshot() {
   if (newest === undefined) throw new Error('There is no snapshot.');
   return newest.record;
 }
-
-export type Asked = RestoreRequest | undefined;
 
 process.on('message', ({ id, method, args }: Call) => {
   calls[method](...args).then(

@@ -18,7 +18,7 @@ import { silentLog } from '../jobs/world.ts';
 import { eventually } from '../support/bot.ts';
 import { localEnv } from '../support/local-env.ts';
 import { clusterSpec, nodeSpec } from '../support/specs.ts';
-import type { Asked, BotSettings, Call, Orders } from './restore-bot.ts';
+import type { BotSettings, Call, Orders } from './restore-bot.ts';
 
 export interface RestoreBot {
   readonly process: ChildProcess;
@@ -112,7 +112,7 @@ export async function startStage(layout: LayoutName): Promise<RestoreStage> {
     async ask(orders = {}) {
       const id = `r${(asked += 1)}`;
       await writeFile(join(place('orders'), `${id}.json`), JSON.stringify(orders));
-      const request = (await asking('ask', id)) as Asked;
+      const request = (await asking('ask', id)) as RestoreRequest | undefined;
       if (request?.state !== 'approved') throw new Error(`${id} is ${request?.state ?? 'unknown'}`);
       return request;
     },
