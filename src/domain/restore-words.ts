@@ -36,9 +36,13 @@ export function stuckWords(troubles: readonly Trouble[], scripts: ReadonlyMap<st
   return `It can't be taken back by itself. ${advice(troubles)} Retry when that is mended. By hand: run the script "Undo" (it is in the runbook of this request) of ${byHand}; start no etcd before all are stopped.`;
 }
 
-/** The old cluster was started again, and was not seen to serve. */
-export function notBackWords(troubles: readonly Trouble[]): string {
-  return `Everything was taken back, but the old cluster was not seen to serve. ${advice(troubles)} Retry looks again, give-up ends the restore as failed.`;
+/** The old cluster was started again, and was not seen to serve. `left`: about each node that was not taken back. */
+export function notBackWords(troubles: readonly Trouble[], left: readonly string[]): string {
+  const [begin, retry] =
+    left.length === 0
+      ? ['Everything was taken back, but the old cluster was not seen to serve.', 'looks again']
+      : [`The old cluster was not seen to serve. ${left.join(' ')}`, 'takes back what is left and looks again'];
+  return `${begin} ${advice(troubles)} Retry ${retry}, give-up ends the restore as failed.`;
 }
 
 /** A warning of the report. */

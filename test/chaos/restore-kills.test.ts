@@ -15,7 +15,7 @@ const MINUTE_MS = 60_000;
  * So long are single kills tried, the steps of one node before those of the others: on two cores of their own all of them
  * take about this long. What was left out is told.
  */
-const MINUTES = Number(process.env['KEYTURN_CHAOS_KILL_MINUTES'] ?? 18);
+const MINUTES = Number(process.env['KEYTURN_CHAOS_KILL_MINUTES'] ?? 12);
 /** Of one restore, with a machine that does much else. */
 const END_MS = 4 * MINUTE_MS;
 

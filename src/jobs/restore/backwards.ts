@@ -18,10 +18,10 @@ export async function takeBack(x: Execution): Promise<void> {
   const left = await undoPhases(x);
   if (left === 'stuck') return;
   const failures = await proveOld(x, left);
-  if (failures.length > 0) return x.record.turned('wait', notBackWords(failures));
   const warnings = [...left.values()].map((failure) =>
     leftBehindWords(failure, stillToUndo(x.plan, x.record.course, failure.node)),
   );
+  if (failures.length > 0) return x.record.turned('wait', notBackWords(failures, warnings));
   await x.record.proven('nothing', [], warnings);
   await x.record.end(direction === 'undo' ? 'undone' : 'rolled-back', turnedBecause);
 }
