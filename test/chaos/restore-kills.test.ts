@@ -11,10 +11,7 @@ import { breachesOf, changeKeys, tidy } from './restore-verdict.ts';
 
 const LAYOUT = (process.env['KEYTURN_CHAOS_LAYOUT'] ?? 'kubeadm') as LayoutName;
 const MINUTE_MS = 60_000;
-/**
- * So long are single kills tried, the steps of one node before those of the others: on two cores of their own all of them
- * take about this long. What was left out is told.
- */
+/** So long are single kills tried, the steps of one node before those of the others; what was left out is told. 40 is enough for all. */
 const MINUTES = Number(process.env['KEYTURN_CHAOS_KILL_MINUTES'] ?? 12);
 /** Of one restore, with a machine that does much else. */
 const END_MS = 4 * MINUTE_MS;
