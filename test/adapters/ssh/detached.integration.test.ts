@@ -1,7 +1,7 @@
 /** Steps on a real node: real sshd, sudo and systemd, its power and its disk. */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { detachedSteps, stepSudoers } from '../../../src/adapters/ssh/detached.ts';
 import { sshShell } from '../../../src/adapters/ssh/shell.ts';
 import type { NodeConnection, NodeSteps } from '../../../src/ports.ts';
@@ -14,13 +14,12 @@ const env = localEnv();
 const cluster = localCluster(env, '3.5');
 const [cp1] = cluster.nodes as [(typeof cluster.nodes)[number]];
 const shell = sshShell({ bastions: [], connectTimeoutMs: 5_000, keepaliveMs: 500 });
+/** On every local node. */
 const RULES = '/etc/sudoers.d/keyturn-steps';
 const BASE = '/var/lib/keyturn-test';
 const MINUTE = { deadlineMs: 60_000 };
 let connection: NodeConnection;
 
-beforeAll(() => writeOn(cp1, RULES, stepSudoers(env.ssh.user), '440'));
-afterAll(() => asRootOn(cp1, ['rm', '-f', RULES]));
 beforeEach(async () => {
   connection = await shell.connect(specOf(env, cp1));
 });
