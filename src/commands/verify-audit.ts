@@ -29,23 +29,23 @@ export interface Proof {
  */
 export async function proveCopies(disk: AuditCopy, store: AuditCopy | undefined): Promise<Proof> {
   // The store first: what it has was on the disk before.
-  const { stored, away } = await readStore(store);
-  const chains = await disk.read();
-  const known = (stored?.verdict.heads ?? []).filter(({ chain }) => chains.has(chain));
-  const onDisk = { copy: disk, chains, verdict: verifyAudit(chains, known) };
-  return { copies: stored === undefined ? [onDisk] : [onDisk, stored], storeAway: away };
+  const { inStore, away } = await readStore(store);
+  const onDisk = await disk.read();
+  const stored = store && inStore && { copy: store, chains: inStore, verdict: verifyAudit(inStore, [], onDisk) };
+  const known = (stored?.verdict.heads ?? []).filter(({ chain }) => onDisk.has(chain));
+  const own = { copy: disk, chains: onDisk, verdict: verifyAudit(onDisk, known) };
+  return { copies: stored === undefined ? [own] : [own, stored], storeAway: away };
 }
 
 async function readStore(
   store: AuditCopy | undefined,
-): Promise<{ readonly stored: ProvenCopy | undefined; readonly away: Problem | undefined }> {
-  if (store === undefined) return { stored: undefined, away: undefined };
+): Promise<{ readonly inStore: ReadonlyMap<string, string> | undefined; readonly away: Problem | undefined }> {
+  if (store === undefined) return { inStore: undefined, away: undefined };
   try {
-    const chains = await store.read();
-    return { stored: { copy: store, chains, verdict: verifyAudit(chains) }, away: undefined };
+    return { inStore: await store.read(), away: undefined };
   } catch (error) {
     if (!(error instanceof KeyturnError)) throw error;
-    return { stored: undefined, away: toProblem(error, store.name) };
+    return { inStore: undefined, away: toProblem(error, store.name) };
   }
 }
 

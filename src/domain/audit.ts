@@ -141,9 +141,14 @@ export interface AuditVerdict {
 /**
  * Proves chains whole, or says where they are broken. `chains`: text by name. `known`: heads that were kept elsewhere (in
  * the store, in a report); chains also vouch for those that they follow. What the last chain's end hides only such a head
- * tells: without one, entries cut off the end of the newest chain leave no trace.
+ * tells: without one, entries cut off the end of the newest chain leave no trace. `elsewhere`: chains of another copy, of
+ * which this one may be moments behind: an entry that is there is not missing.
  */
-export function verifyAudit(chains: ReadonlyMap<string, string>, known: readonly AuditHead[] = []): AuditVerdict {
+export function verifyAudit(
+  chains: ReadonlyMap<string, string>,
+  known: readonly AuditHead[] = [],
+  elsewhere: ReadonlyMap<string, string> = new Map(),
+): AuditVerdict {
   const verdicts = new Map([...chains].map(([name, text]) => [name, readChain(name, text)]));
   const all = [...verdicts.values()];
   const followed = all.flatMap(({ entries }) => entries.flatMap(({ fact }) => followsOf(fact)));
@@ -152,7 +157,9 @@ export function verifyAudit(chains: ReadonlyMap<string, string>, known: readonly
       ? []
       : [`Chain ${chain} is broken in line ${broken.line}, after entry ${head.seq}: ${broken.why}.`],
   );
-  const missing = [...known, ...followed].flatMap((head) => missed(verdicts.get(head.chain), head));
+  const missing = [...known, ...followed].flatMap((head) =>
+    missed(verdicts.get(head.chain), head, () => isThere(elsewhere, head)),
+  );
   const problems = [...new Set([...breaks, ...missing])];
   return {
     whole: problems.length === 0,
@@ -163,9 +170,20 @@ export function verifyAudit(chains: ReadonlyMap<string, string>, known: readonly
   };
 }
 
+/** Whether a copy that has come further has this very entry. */
+function isThere(chains: ReadonlyMap<string, string>, { chain, seq, hash }: AuditHead): boolean {
+  const text = chains.get(chain);
+  return text !== undefined && readChain(chain, text).entries[seq - 1]?.hash === hash;
+}
+
 /** The entry that someone else knows must be there, and be the same. */
-function missed(verdict: ChainVerdict | undefined, { chain, seq, hash }: AuditHead): string[] {
+function missed(
+  verdict: ChainVerdict | undefined,
+  { chain, seq, hash }: AuditHead,
+  isElsewhere: () => boolean,
+): string[] {
   if (seq === 0) return [];
+  if (verdict?.entries[seq - 1] === undefined && isElsewhere()) return [];
   if (verdict === undefined) return [`Chain ${chain} is missing; it had at least ${seq} entries.`];
   const entry = verdict.entries[seq - 1];
   if (entry === undefined) {

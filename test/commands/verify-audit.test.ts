@@ -27,6 +27,16 @@ test('copies that are whole are told so; a store that is behind or knows other m
   });
 });
 
+test('a chain that another follows, and that is not in the store yet, is no problem while the disk has it', async () => {
+  const head = nextLine(emptyHead('a'), { type: 'one' }, new Date('2026-11-21T06:00:00.000Z')).head;
+  const opening = { type: 'audit.opened', follows: [head], torn: [], broken: [] };
+  const b = [nextLine(emptyHead('b'), opening, new Date('2026-11-21T06:00:01.000Z')).line];
+  expect(await proveAudit(copy('disk', { a, b }), copy('store s3', { b }))).toMatchObject({ whole: true });
+  expect(await proveAudit(copy('disk', { b: other }), copy('store s3', { b }))).toMatchObject({ whole: false });
+  const forged = lines('a', 'ONE', 'two', 'three');
+  expect(await proveAudit(copy('disk', { a, b }), copy('store s3', { a: forged, b }))).toMatchObject({ whole: false });
+});
+
 test('without a store the disk is proven alone', async () => {
   expect(await proveAudit(copy('disk', { b: other }), undefined)).toEqual({
     whole: true,
