@@ -189,7 +189,7 @@ export async function sleepSince(
 
 /** The first time that this is journalled ends the downtime. */
 export async function provenServing(x: Execution, node: string, { detail }: ApiServerLook): Promise<void> {
-  await x.record.proven('serving', [`kube-apiserver on ${node} is ready (${detail}).`]);
+  await x.record.proven('serving', [`kube-apiserver on ${node} is ready (${detail.replace(/\.$/, '')}).`]);
 }
 
 function isWhole(look: ApiServerLook): boolean {
