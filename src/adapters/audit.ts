@@ -90,7 +90,8 @@ export function auditTrail(options: AuditOptions): AuditTrail {
     while (unsealed.length > 0) {
       const { chain: name } = unsealed[0] as Line;
       const end = unsealed.findIndex((line) => line.chain !== name);
-      const lines = end === -1 ? unsealed : unsealed.slice(0, end);
+      // A copy: what is recorded while it is put is not part of it.
+      const lines = unsealed.slice(0, end === -1 ? unsealed.length : end);
       await putSegment(store, lines);
       unsealed = unsealed.slice(lines.length);
     }

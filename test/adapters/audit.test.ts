@@ -69,6 +69,23 @@ test('what was recorded is on disk as a whole chain, before anybody is told, for
   expect((await stat(join(folder, file))).mode & 0o777).toBe(0o600);
 });
 
+test('what is recorded while the store takes a piece is in the store with the next', async () => {
+  const audit = trail();
+  await audit.record(fact(1));
+  const put = store.put.bind(store);
+  store.put = async (key, body) => {
+    store.put = put;
+    await audit.record(fact(2));
+    await put(key, body);
+  };
+  await audit.seal();
+  await audit.record(fact(3));
+  await audit.seal();
+  const chains = await readAuditStore(store);
+  expect(verifyAudit(chains)).toMatchObject({ whole: true, entries: 4 });
+  expect(await facts(chains)).toEqual([fact(1), fact(2), fact(3)]);
+});
+
 test('facts recorded at once keep their order and are all there', async () => {
   const audit = trail();
   const numbers = Array.from({ length: 200 }, (_, i) => i);
