@@ -5,7 +5,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   emptyHead,
   joinSegments,
@@ -39,9 +38,6 @@ const SEGMENT = /^([A-Za-z0-9-]+)\/(\d{9})-(\d{9})\.jsonl$/;
 const SIDE_BY_SIDE = 16;
 /** A line that is being written right now is not a torn one. */
 const SECOND_LOOK_MS = 200;
-/** Of a listing with a gap. */
-const MOST_LOOKS = 6;
-const GAP_LOOK_MS = 1_000;
 
 /** Begins nothing on disk before the first fact is recorded. */
 export function auditTrail(options: AuditOptions): AuditTrail {
@@ -268,7 +264,8 @@ export async function readAuditFolder(folder: string): Promise<Map<string, strin
 
 /** The same out of the store. Throws store.*. */
 export async function readAuditStore(store: SnapshotStore): Promise<Map<string, string>> {
-  const segments = await listedSegments(store);
+  const segments: Segment[] = [];
+  for await (const segment of segmentsIn(store)) segments.push(segment);
   const pieces = new Map<string, { readonly first: number; readonly text: string }[]>();
   for (let at = 0; at < segments.length; at += SIDE_BY_SIDE) {
     const some = segments.slice(at, at + SIDE_BY_SIDE);
@@ -277,27 +274,6 @@ export async function readAuditStore(store: SnapshotStore): Promise<Map<string, 
       pieces.set(chain, [...(pieces.get(chain) ?? []), { first, text: texts[i] ?? '' }]);
   }
   return new Map([...pieces].map(([chain, segments]) => [chain, joinSegments(segments)]));
-}
-
-/** A store may list what was put a moment ago before what was put earlier: a gap is looked at again before it is believed. */
-async function listedSegments(store: SnapshotStore): Promise<readonly Segment[]> {
-  for (let look = 1; ; look += 1) {
-    const segments: Segment[] = [];
-    for await (const segment of segmentsIn(store)) segments.push(segment);
-    if (look === MOST_LOOKS || !hasGap(segments)) return segments;
-    await sleep(GAP_LOOK_MS);
-  }
-}
-
-function hasGap(segments: readonly Segment[]): boolean {
-  const ends = new Map<string, number>();
-  return [...segments]
-    .sort((a, b) => a.first - b.first)
-    .some(({ chain, first, last }) => {
-      const end = ends.get(chain) ?? 0;
-      ends.set(chain, Math.max(end, last));
-      return first > end + 1;
-    });
 }
 
 /** Whole lines that are no UTF-8 become lines that no hash fits; a torn end may be cut in the middle of a character. */
