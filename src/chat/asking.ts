@@ -3,7 +3,7 @@ import { PermissionDenied } from '../commands/deps.ts';
 import type { Commands } from '../commands/index.ts';
 import { KeyturnError, toProblem } from '../domain/error.ts';
 import type { Problem } from '../domain/error.ts';
-import { ROLE_FOR } from '../domain/permission.ts';
+import { groupsAmong, ROLE_FOR } from '../domain/permission.ts';
 import type { Action, Person, RoleHolders } from '../domain/permission.ts';
 import type { Clock, Log, PeopleDirectory } from '../ports.ts';
 import type { MessageView } from './blocks.ts';
@@ -43,10 +43,7 @@ export async function actor(
   action: Action,
   fresh: boolean = ROLE_FOR[action] !== 'anyone',
 ): Promise<Person> {
-  const groups = Object.values(people)
-    .flat()
-    .filter((id) => id.startsWith('S'));
-  const asked = ROLE_FOR[action] === 'anyone' && action !== 'help' ? [] : [...new Set(groups)];
+  const asked = ROLE_FOR[action] === 'anyone' && action !== 'help' ? [] : groupsAmong(Object.values(people).flat());
   return directory.person(user, asked, fresh);
 }
 

@@ -43,7 +43,7 @@ export function slackScreen(slack: ScreenApi, once: Pick<ScreenApi, 'views'>, lo
   return {
     dialog,
     async open(trigger, view) {
-      const opened = await asked('the dialog', openOnce(once, trigger, view));
+      const opened = await asked('the dialog', once.views.open({ trigger_id: trigger, view }));
       return dialog(opened.view?.id ?? '');
     },
     async giveFile(user, { name, title, text }) {
@@ -55,14 +55,6 @@ export function slackScreen(slack: ScreenApi, once: Pick<ScreenApi, 'views'>, lo
       await asked('a private word', slack.chat.postMessage({ channel: user, text, blocks: [...blocks] }));
     },
   };
-}
-
-async function openOnce(
-  slack: Pick<ScreenApi, 'views'>,
-  trigger: string,
-  view: ModalView,
-): ReturnType<ScreenApi['views']['open']> {
-  return slack.views.open({ trigger_id: trigger, view });
 }
 
 async function showIn(slack: Pick<ScreenApi, 'views'>, id: string, view: ModalView, log: Log): Promise<boolean> {

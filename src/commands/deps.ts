@@ -1,7 +1,7 @@
 /** Owns what the commands need of the world, and the two guards that all of them share: permission and patience. */
 import type { ClusterSpec } from '../domain/cluster.ts';
 import { KeyturnError } from '../domain/error.ts';
-import { HOLDERS_OF, may, ROLE_FOR } from '../domain/permission.ts';
+import { groupsAmong, HOLDERS_OF, may, ROLE_FOR } from '../domain/permission.ts';
 import type { Action, Person, Role, RoleHolders } from '../domain/permission.ts';
 import type { RestoreRequest } from '../domain/restore-request.ts';
 import type {
@@ -80,7 +80,7 @@ export async function requireFreshPermission(
   action: Action,
 ): Promise<Person> {
   const role = ROLE_FOR[action];
-  const groups = role === 'anyone' ? [] : deps.people[role].filter((id) => id.startsWith('S'));
+  const groups = role === 'anyone' ? [] : groupsAmong(deps.people[role]);
   const person = await deps.directory.person(user, groups, true);
   requirePermission(deps, person, action);
   return person;

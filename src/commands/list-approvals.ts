@@ -1,6 +1,6 @@
 /** Owns the answer to: which restores wait for somebody's word, and for whose? */
 import { KeyturnError } from '../domain/error.ts';
-import { may } from '../domain/permission.ts';
+import { groupsAmong, may } from '../domain/permission.ts';
 import type { Person, RoleHolders } from '../domain/permission.ts';
 import { approvals, deadlineOf, isAllowed, isOverdue, whyNotCounted } from '../domain/restore-request.ts';
 import type { RequestAction, RestoreRequest } from '../domain/restore-request.ts';
@@ -36,7 +36,7 @@ export async function listApprovals(deps: ApprovalsDeps, user: string): Promise<
   const now = deps.clock.now();
   const open = (await deps.requests.open()).filter((request) => !isOverdue(request, now));
   const groups = [...open.flatMap((request) => request.groups), ...deps.people.operate];
-  const person = await deps.directory.person(user, [...new Set(groups.filter((id) => id.startsWith('S')))], true);
+  const person = await deps.directory.person(user, groupsAmong(groups), true);
   if (person.isBot || person.isGuest || person.isDeactivated) {
     throw new KeyturnError('permission.denied', 'Requests are shown to full members of the workspace only.', {
       hint: 'Ask a full member of the workspace to look.',

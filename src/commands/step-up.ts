@@ -1,6 +1,6 @@
 /** Owns one-time codes as people meet them: enrolling, using one, and enrolling anew with a second person's consent. */
 import type { Problem } from '../domain/error.ts';
-import { may } from '../domain/permission.ts';
+import { groupsAmong, may } from '../domain/permission.ts';
 import type { Person, RoleHolders } from '../domain/permission.ts';
 import { agreeAnew, askAnew, confirmSecret, showSecret, standingOf, useCode } from '../domain/step-up.ts';
 import type { Standing, StepUpOutcome, StepUpRecord } from '../domain/step-up.ts';
@@ -82,8 +82,7 @@ export async function agreeToEnrolAnew(
 
 /** As the directory knows them now; refused when they approve nothing. */
 async function approver(deps: EnrolDeps, user: string): Promise<Person | Extract<StepUpAnswer, { kind: 'refused' }>> {
-  const groups = deps.people.approve.filter((id) => id.startsWith('S'));
-  const person = await deps.directory.person(user, groups, true);
+  const person = await deps.directory.person(user, groupsAmong(deps.people.approve), true);
   if (may(person, 'approve', deps.people)) return person;
   const problem: Problem = {
     code: 'permission.denied',

@@ -64,6 +64,11 @@ export interface Person {
   readonly groups: readonly string[];
 }
 
+/** The user groups among holders, each once: those in which the directory looks for a person. */
+export function groupsAmong(ids: readonly string[]): readonly string[] {
+  return [...new Set(ids.filter((id) => id.startsWith('S')))];
+}
+
 /** Bots, guests and deactivated users may do nothing; everyone else what their role allows. */
 export function may(person: Person, action: Action, holders: RoleHolders): boolean {
   if (person.isBot || person.isGuest || person.isDeactivated) return false;

@@ -1,5 +1,6 @@
 /** Owns how a command or a job changes a restore request: read, decide, compare-and-set, again when another was faster. */
 import type { Problem } from '../domain/error.ts';
+import { groupsAmong } from '../domain/permission.ts';
 import type { Person } from '../domain/permission.ts';
 import { isOverdue } from '../domain/restore-request.ts';
 import { expire } from '../domain/restore-review.ts';
@@ -65,8 +66,7 @@ export async function freshPerson(
   request: RestoreRequest | undefined,
   more: readonly string[] = [],
 ): Promise<Person> {
-  const groups = [...(request?.groups ?? []), ...more].filter((id) => id.startsWith('S'));
-  return directory.person(user, [...new Set(groups)], true);
+  return directory.person(user, groupsAmong([...(request?.groups ?? []), ...more]), true);
 }
 
 /** The change is kept; that telling it failed must not make it look as if it were not. Never throws. */
