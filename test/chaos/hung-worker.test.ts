@@ -4,11 +4,11 @@ import { seedKeys } from '../../deploy/local/seed.ts';
 import { clusterSection, eventually, startWorld, type World } from '../support/bot.ts';
 import { control } from '../support/control.ts';
 import { stillThere } from '../support/leftovers.ts';
+import { amount, SEED } from './amount.ts';
 import { randomFrom } from './plan.ts';
 import { breaches, endOf, readRuns } from './verdict.ts';
 
-const ROUNDS = Number(process.env['KEYTURN_CHAOS_ROUNDS'] ?? 6);
-const SEED = Number(process.env['KEYTURN_CHAOS_SEED'] ?? Date.now() % 1_000_000);
+const ROUNDS = amount({ whole: 6, sample: 2 });
 const SLOW = { rateLimit: '2MB', timeout: '1m', stallTimeout: '5s' };
 /** From the waking of a worker: what is left of its lock and lease, the waits between attempts, and a backup. */
 const SOON_MS = 90_000;

@@ -4,14 +4,14 @@ import { seedKeys } from '../../deploy/local/seed.ts';
 import { clusterSection, eventually, startWorld, type World } from '../support/bot.ts';
 import { control, type Control } from '../support/control.ts';
 import { stillThere } from '../support/leftovers.ts';
+import { amount, SEED } from './amount.ts';
 import { randomFrom } from './plan.ts';
 import { breaches, endOf, readRuns } from './verdict.ts';
 
 const CLUSTERS = ['newer', 'older'];
 const SLOW = { rateLimit: '1MB', timeout: '2m' };
-const ROUNDS = 3;
+const ROUNDS = amount({ whole: 3, sample: 1 });
 const KILLS_A_ROUND = 4;
-const SEED = Number(process.env['KEYTURN_CHAOS_SEED'] ?? Date.now() % 1_000_000);
 
 let world: World;
 let parts: Control;

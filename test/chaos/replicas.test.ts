@@ -1,7 +1,7 @@
 /**
- * The line that this holds: two replicas, one schedule every minute, one of them hit at random for ten minutes, and every
- * minute has exactly one backup or one reported failure. `KEYTURN_CHAOS_MINUTES` and `KEYTURN_CHAOS_SEED` change the run,
- * and `KEYTURN_CHAOS_STORY` names a file for all that was logged.
+ * The line that this holds: two replicas, one schedule every minute, one of them hit at random for ten minutes (three in the
+ * sample), and every minute has exactly one backup or one reported failure. `KEYTURN_CHAOS_STORY` names a file for all that
+ * was logged.
  */
 import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
@@ -16,14 +16,14 @@ import { clusterSection, eventually, startWorld, type World } from '../support/b
 import { control } from '../support/control.ts';
 import { stillThere } from '../support/leftovers.ts';
 import { silentLog } from '../jobs/world.ts';
+import { amount, SEED } from './amount.ts';
 import { makePlan } from './plan.ts';
 import { Replica } from './replica.ts';
 import { linesOf, summary } from './summary.ts';
 import { breaches, endOf, readRuns, stillRunning, type Run } from './verdict.ts';
 
 const MINUTE_MS = 60_000;
-const MINUTES = Number(process.env['KEYTURN_CHAOS_MINUTES'] ?? 10);
-const SEED = Number(process.env['KEYTURN_CHAOS_SEED'] ?? Date.now() % 1_000_000);
+const MINUTES = amount({ whole: 10, sample: 3 });
 /** A bot that ran for so long within a minute has looked at the schedule in it: at its start, its tick, or its waking. */
 const LOOKED_MS = 8_000;
 const SLOW = { rateLimit: '2MB', timeout: '1m', stallTimeout: '10s' };

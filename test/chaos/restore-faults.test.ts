@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFai
 import type { LocalNode } from '../../deploy/local/nodes/nodes.ts';
 import type { Plan } from '../../src/domain/plan.ts';
 import type { RestoreRequest } from '../../src/domain/restore-request.ts';
+import { someOf } from './amount.ts';
 import {
   diskFull,
   etcdHangs,
@@ -134,23 +135,27 @@ describe('one node goes away for good', () => {
   ];
   const named = GONE.map(([fault, phase, outcome]) => [fault.what, phase, outcome, fault] as const);
 
-  test.each(named)('%s at %s: %s, the others serve the old data', async (_, phase, outcome, fault) => {
-    try {
-      const { ended, said, ...story } = await struck(fault, phase, { haste: HASTE });
-      expect({ outcome: story.outcome, state: ended.state }).toEqual({ outcome, state: 'rolled-back' });
-      expect(said).toContain(CP2);
-      await oldServesOn('cp1', 'cp3');
-      await fault.mend(stage, node());
-      await followAdvice(ended.plan, said);
-      expect(await breachesOf(stage, ended, before, [CP2])).toEqual([]);
-    } finally {
-      await fault.mend(stage, node());
-    }
-  });
+  test.each(someOf('nodes gone', named, 5))(
+    '%s at %s: %s, the others serve the old data',
+    async (_, phase, outcome, fault) => {
+      try {
+        const { ended, said, ...story } = await struck(fault, phase, { haste: HASTE });
+        expect({ outcome: story.outcome, state: ended.state }).toEqual({ outcome, state: 'rolled-back' });
+        expect(said).toContain(CP2);
+        await oldServesOn('cp1', 'cp3');
+        await fault.mend(stage, node());
+        await followAdvice(ended.plan, said);
+        expect(await breachesOf(stage, ended, before, [CP2])).toEqual([]);
+      } finally {
+        await fault.mend(stage, node());
+      }
+    },
+  );
 });
 
 describe('one node is away for a moment', () => {
-  test.each(['fetch', 'stop-etcd', 'swap', 'start-apiservers'])('at %s: it is waited for', async (phase) => {
+  const PHASES = ['fetch', 'stop-etcd', 'swap', 'start-apiservers'];
+  test.each(someOf('nodes away', PHASES, 2))('at %s: it is waited for', async (phase) => {
     const { id } = await stage.ask({ stands: momentAt(phase) });
     const goOn = await stage.stands(id);
     await node().linkDown();
@@ -165,30 +170,29 @@ describe('one node is away for a moment', () => {
     expect(await breachesOf(stage, ended, before)).toEqual([]);
   });
 
-  test.each(['prepare', 'swap', 'start-etcd'])('without power at %s: restored, or back', async (phase) => {
+  const UNPOWERED = ['prepare', 'swap', 'start-etcd'];
+  test.each(someOf('nodes without power', UNPOWERED, 2))('without power at %s: restored, or back', async (phase) => {
     const { ended } = await struck(powerLoss, phase);
     expect(await breachesOf(stage, ended, before)).toEqual([]);
   });
 });
 
 describe('one node is broken', () => {
-  test.each(['prepare', 'stop-etcd', 'swap', 'start-etcd'])(
-    'its disk is full at %s: the others serve the old data',
-    async (phase) => {
-      await smallRecords(node());
-      try {
-        const { ended, said } = await struck(diskFull, phase);
-        expect(ended.state).toBe('rolled-back');
-        expect(said).toContain(`Make room on the disk of /var/lib/keyturn`);
-        await oldServesOn('cp1', 'cp3');
-        await diskFull.mend(stage, node());
-        await followAdvice(ended.plan, said);
-        expect(await breachesOf(stage, ended, before, [CP2])).toEqual([]);
-      } finally {
-        await usualRecords(node());
-      }
-    },
-  );
+  const PHASES = ['prepare', 'stop-etcd', 'swap', 'start-etcd'];
+  test.each(someOf('full disks', PHASES, 2))('its disk is full at %s: the others serve the old data', async (phase) => {
+    await smallRecords(node());
+    try {
+      const { ended, said } = await struck(diskFull, phase);
+      expect(ended.state).toBe('rolled-back');
+      expect(said).toContain(`Make room on the disk of /var/lib/keyturn`);
+      await oldServesOn('cp1', 'cp3');
+      await diskFull.mend(stage, node());
+      await followAdvice(ended.plan, said);
+      expect(await breachesOf(stage, ended, before, [CP2])).toEqual([]);
+    } finally {
+      await usualRecords(node());
+    }
+  });
 
   test('its etcd hangs when it is to be stopped: it is ended, and the restore goes on', async () => {
     const { ended, outcome } = await struck(etcdHangs, 'stop-etcd');
@@ -207,22 +211,25 @@ describe('one node is broken', () => {
     }
   });
 
-  test.each(['check', 'prepare'])('its tool is another one at %s than was approved: undone', async (phase) => {
-    try {
-      const { ended, outcome, said } = await struck(otherTool, phase);
-      expect(outcome).toBe('undone');
-      expect(said).toContain(CP2);
-      expect(await breachesOf(stage, ended, before)).toEqual([]);
-    } finally {
-      await otherTool.mend(stage, node());
-    }
-  });
+  test.each(someOf('other tools', ['check', 'prepare'], 1))(
+    'its tool is another one at %s than was approved: undone',
+    async (phase) => {
+      try {
+        const { ended, outcome, said } = await struck(otherTool, phase);
+        expect(outcome).toBe('undone');
+        expect(said).toContain(CP2);
+        expect(await breachesOf(stage, ended, before)).toEqual([]);
+      } finally {
+        await otherTool.mend(stage, node());
+      }
+    },
+  );
 });
 
 describe('the snapshot is not what its manifest says', () => {
   const cases = [flippedBit, truncated].map((fault) => [fault.what, fault] as const);
 
-  test.each(cases)('%s: undone, nothing was stopped', async (_, fault) => {
+  test.each(someOf('bad snapshots', cases, 1))('%s: undone, nothing was stopped', async (_, fault) => {
     try {
       const { ended, outcome, said } = await struck(fault, 'fetch', { haste: HASTE });
       expect(outcome).toBe('undone');
@@ -239,7 +246,8 @@ describe('the snapshot is not what its manifest says', () => {
 describe('two nodes go away', () => {
   const gone = [CP2, 'cp3'];
 
-  test.each(['stop-etcd', 'swap', 'prove-healthy', 'start-apiservers'])(
+  const PHASES = ['stop-etcd', 'swap', 'prove-healthy', 'start-apiservers'];
+  test.each(someOf('two nodes gone', PHASES, 2))(
     'at %s: it waits, says what to do, and a retry takes it back when they are there again',
     async (phase) => {
       const id = await waiting(phase);
