@@ -116,6 +116,8 @@ export interface Plan {
     readonly id: string;
     readonly key: string;
     readonly cluster: string;
+    /** ISO time: everything written after it is lost. */
+    readonly takenAt: string;
     readonly size: number;
     readonly sha256: string;
     /** Decimal. */

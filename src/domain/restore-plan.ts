@@ -48,6 +48,7 @@ export function makeRestorePlan(input: RestoreInput): Plan {
       id: snapshot.id,
       key: snapshot.object.key,
       cluster: snapshot.cluster,
+      takenAt: snapshot.takenAt,
       size: snapshot.size,
       sha256: snapshot.sha256,
       revision: snapshot.revisionBefore,

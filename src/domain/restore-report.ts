@@ -45,7 +45,7 @@ export function reportOf(plan: Plan, startedAt: string, entries: readonly Journa
     phases: plan.phases.flatMap((phase) => phaseTimes(phase, events)),
     downtimeMs: downtimeOf(plan, events),
     recoveryMs: outcome === 'failed' ? undefined : msBetween(startedAt, proven.at(-1)?.at),
-    verified: distinct(proven.flatMap(({ verified }) => verified)),
+    verified: verifiedIn(proven),
     warnings: distinct(proven.flatMap(({ warnings }) => warnings)),
     oldData: oldDataOf(plan, events, outcome),
   };
@@ -112,6 +112,13 @@ function oldDataOf(
     const isAside = swapped.has(node) && !(outcome !== 'restored' && back.includes(node));
     return isAside && oldData.length > 0 ? [{ node, paths: oldData }] : [];
   });
+}
+
+/** What serves is seen node by node, whichever is ready first. */
+function verifiedIn(proven: readonly Extract<JournalEvent, { type: 'proven' }>[]): readonly string[] {
+  const serving = proven.filter(({ what }) => what === 'serving').flatMap(({ verified }) => verified);
+  const others = proven.filter(({ what }) => what !== 'serving').flatMap(({ verified }) => verified);
+  return distinct([...others, ...serving.sort()]);
 }
 
 function distinct(sentences: readonly string[]): readonly string[] {

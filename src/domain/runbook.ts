@@ -10,6 +10,7 @@ export function renderRunbook(plan: Plan): string {
     `Plan \`${planDigest(plan)}\`, request ${inline(plan.request)}.`,
     '',
     `- Snapshot: ${inline(snapshot.key)}, ${snapshot.size} bytes, sha256 \`${snapshot.sha256}\`, revision ${snapshot.revision}`,
+    `- Lost: everything written after ${snapshot.takenAt}, when the snapshot was taken`,
     `- Mode: ${plan.mode === 'all-members' ? 'the snapshot is restored on every member' : 'one member is restored, the others join it with empty data'}`,
     `- Token of the new cluster: ${inline(plan.token)}`,
     `- Revisions are raised by: ${plan.bumpRevision ?? 'nothing'}`,

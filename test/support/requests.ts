@@ -39,6 +39,7 @@ export function plan(change: Partial<Plan> = {}): Plan {
       cluster: 'prod-eu',
       size: 412_000_032,
       sha256: 'ab12cd34ef56'.padEnd(64, '0'),
+      takenAt: '2026-11-21T06:00:00.000Z',
       revision: '88213',
     },
     token: 'keyturn-r1',

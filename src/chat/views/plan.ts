@@ -2,7 +2,20 @@
 import type { KnownBlock } from '@slack/types';
 import type { Phase, Plan, PlannedMember, Step } from '../../domain/plan.ts';
 import { planDigest } from '../../domain/plan.ts';
-import { bytes, code, codeBlocks, context, duration, header, join, lines, mrk, plain, section } from '../blocks.ts';
+import {
+  bytes,
+  code,
+  codeBlocks,
+  context,
+  date,
+  duration,
+  header,
+  join,
+  lines,
+  mrk,
+  plain,
+  section,
+} from '../blocks.ts';
 import type { Mrkdwn } from '../blocks.ts';
 import { pagesOf } from './dialogs.ts';
 import type { Book } from './dialogs.ts';
@@ -19,6 +32,7 @@ function summary(plan: Plan): KnownBlock[] {
     ...lines([
       mrk`*Digest:* ${code(planDigest(plan))}`,
       mrk`*Snapshot:* ${code(snapshot.key, 300)} · ${bytes(snapshot.size)} · revision ${plain(snapshot.revision)}`,
+      mrk`*Lost:* everything written after ${date(snapshot.takenAt)}`,
       mrk`*Its sha256:* ${code(snapshot.sha256)}`,
       mrk`*Token of the new cluster:* ${code(plan.token, 160)}`,
       mrk`*Revisions are raised by:* ${plan.bumpRevision === undefined ? mrk`nothing` : plain(plan.bumpRevision)}`,

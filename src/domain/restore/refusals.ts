@@ -200,7 +200,6 @@ export function warningsOf(input: RestoreInput): readonly string[] {
   const without = restoringNodes(input).filter((facts) => !canBumpRevision(restoreToolOf(facts).version));
   const learners = (status?.members ?? []).filter(({ isLearner }) => isLearner).map(({ name }) => name);
   return [
-    `Everything written after ${snapshot.takenAt} is lost (the snapshot is of revision ${snapshot.revisionBefore}).`,
     ...(snapshot.cluster === input.cluster ? [] : [`The snapshot is of another cluster: ${snapshot.cluster}.`]),
     ...(status === undefined || String(status.clusterId) === snapshot.clusterId
       ? []
