@@ -32,8 +32,8 @@ function summary(plan: Plan): KnownBlock[] {
     ...lines([
       mrk`*Digest:* ${code(planDigest(plan))}`,
       mrk`*Snapshot:* ${code(snapshot.key, 300)} · ${bytes(snapshot.size)} · revision ${plain(snapshot.revision)}`,
-      mrk`*Lost:* everything written after ${date(snapshot.takenAt)}`,
       mrk`*Its sha256:* ${code(snapshot.sha256)}`,
+      mrk`*Lost:* everything written after ${date(snapshot.takenAt)}`,
       mrk`*Token of the new cluster:* ${code(plan.token, 160)}`,
       mrk`*Revisions are raised by:* ${plan.bumpRevision === undefined ? mrk`nothing` : plain(plan.bumpRevision)}`,
     ]),
