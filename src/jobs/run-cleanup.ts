@@ -9,10 +9,10 @@ import type { JobContext, JobResult, Lease } from '../ports.ts';
 import { BUSY_WAIT_MS } from './leftovers.ts';
 import type { RestoreDeps } from './restore/deps.ts';
 import { Nodes } from './restore/nodes.ts';
+import { untilEnded } from './restore/watch.ts';
 
 /** Removing takes the time that the disk takes. */
 const REMOVE_MS = 15 * 60_000;
-const LOOK_MS = 10_000;
 const ASK_MS = 60_000;
 /** Requests of the cluster among which the newest restore is looked for. */
 const MOST_REQUESTS = 1_000;
@@ -82,14 +82,11 @@ async function cleanNode(
 ): Promise<readonly string[]> {
   const script = cleanupScript(plan, node);
   const run = `cleanup-${token}`;
-  const until = deps.clock.now().getTime() + 2 * REMOVE_MS;
+  const deadlineMs = REMOVE_MS;
   let paths: readonly string[] = [];
   if (script !== undefined) {
-    let report = await nodes.on(node, ({ steps }) => steps.start(run, script, { deadlineMs: REMOVE_MS }));
-    while (report.state.kind === 'running' && deps.clock.now().getTime() < until) {
-      const options = { offset: Number.MAX_SAFE_INTEGER, waitMs: LOOK_MS, signal };
-      report = await nodes.on(node, ({ steps }) => steps.look(run, options));
-    }
+    const begun = await nodes.on(node, ({ steps }) => steps.start(run, script, { deadlineMs }));
+    const report = await untilEnded(nodes, deps.clock, { node, run, deadlineMs, signal }, begun);
     const { output } = await nodes.on(node, ({ steps }) => steps.look(run));
     if (report.state.kind !== 'done' || report.state.code !== 0) throw notRemoved(node, output.toString('utf8'));
     paths = output.toString('utf8').split('\n').filter(Boolean);

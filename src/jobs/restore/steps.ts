@@ -7,6 +7,7 @@ import { runIdOf, type Standing } from '../../domain/restore-course.ts';
 import type { StepReport } from '../../ports.ts';
 import type { Execution } from './execution.ts';
 import { Halted, type StepResult, type Task } from './record.ts';
+import { doesNotEnd, LOOK_MS, untilEnded } from './watch.ts';
 
 export interface Failure {
   readonly node: string;
@@ -14,12 +15,6 @@ export interface Failure {
   readonly problem: Problem;
 }
 
-/** A look answers after so long, or as soon as the step has ended. */
-const LOOK_MS = 10_000;
-/** The node ends a step at its deadline; so much later we do. */
-const LATE_MS = 30_000;
-/** Asked for beyond any output, a look waits for the end alone. */
-const END = Number.MAX_SAFE_INTEGER;
 /** So much of its output is told: the end of it says why. Bytes. */
 const MOST_OUTPUT = 256 * 1024;
 
@@ -46,10 +41,11 @@ async function runOnce(x: Execution, task: Task, run: string, script: string): P
   const { step, doing } = task;
   if (x.record.course.standing(step.id, doing).open === undefined) await x.record.begun(task, run, script);
   const unless = doing === 'do' ? step.done : undefined;
-  const options = { deadlineMs: step.deadlineMs, unless, waitMs: LOOK_MS, signal: x.signal };
-  const begun = await x.nodes.on(step.node, ({ steps }) => steps.start(run, script, options));
+  const { node, deadlineMs } = step;
+  const options = { deadlineMs, unless, waitMs: LOOK_MS, signal: x.signal };
+  const begun = await x.nodes.on(node, ({ steps }) => steps.start(run, script, options));
   if (begun.state.kind === 'not-started') return x.record.ended(task, run, WAS_DONE);
-  const ended = await untilEnded(x, task, run, begun);
+  const ended = await untilEnded(x.nodes, x.deps.clock, { node, run, deadlineMs, signal: x.signal }, begun);
   await x.record.ended(task, run, resultOf(task, ended, await outputOf(x, task, run, ended)));
 }
 
@@ -68,19 +64,6 @@ export async function needsNothing(x: Execution, { step }: Task, timeoutMs: numb
   const { signal } = x;
   const { code } = await x.nodes.on(node, ({ steps }) => steps.ask(done, { timeoutMs, signal }));
   return code === 0;
-}
-
-async function untilEnded(x: Execution, { step }: Task, run: string, begun: StepReport): Promise<StepReport> {
-  const { clock } = x.deps;
-  const late = clock.now().getTime() + step.deadlineMs + LATE_MS;
-  let report = begun;
-  while (report.state.kind === 'running') {
-    if (clock.now().getTime() >= late + LATE_MS) throw doesNotEnd(step.node, run);
-    if (clock.now().getTime() >= late) await x.nodes.on(step.node, ({ steps }) => steps.stop(run));
-    const options = { offset: END, waitMs: LOOK_MS, signal: x.signal };
-    report = await x.nodes.on(step.node, ({ steps }) => steps.look(run, options));
-  }
-  return report;
 }
 
 /** Ends what may still run of this step; its end is journalled. Undefined: nothing of it runs. */
@@ -148,12 +131,6 @@ function seenToFail({ step }: Task, { why }: Standing): Problem {
     message: why ?? `${step.title} failed on ${step.node}.`,
     hint: `Look at what it printed in the audit of this restore, and at ${step.node}.`,
   };
-}
-
-function doesNotEnd(node: string, run: string): KeyturnError {
-  return new KeyturnError('node.command-failed', `Step ${run} on ${node} does not end.`, {
-    hint: `Look which of its processes still runs on ${node}, and end it.`,
-  });
 }
 
 export function failureOf({ step }: Task, problem: Problem): Failure {
