@@ -2,7 +2,9 @@
 /** Reads the configuration, builds everything, starts and stops it: the only file that knows all. */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { auditTrail, checkAuditFolder, readAuditFolder, readAuditStore } from './adapters/audit.ts';
+import { readAuditStore } from './adapters/audit/copies.ts';
+import { checkAuditFolder, readAuditFolder } from './adapters/audit/folder.ts';
+import { auditTrail } from './adapters/audit/trail.ts';
 import { catalogue } from './adapters/catalogue.ts';
 import { repeat, systemClock } from './adapters/clock.ts';
 import { cronCalendar, everyMinute } from './adapters/cron.ts';

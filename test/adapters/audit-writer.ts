@@ -1,5 +1,5 @@
 /** A process that records facts one after the other until it is ended, and says of each when it is kept; see audit.test.ts. */
-import { auditTrail } from '../../src/adapters/audit.ts';
+import { auditTrail } from '../../src/adapters/audit/trail.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 
 const [folder = '', count = '0'] = process.argv.slice(2);

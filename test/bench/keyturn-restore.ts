@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { auditTrail } from '../../src/adapters/audit.ts';
+import { auditTrail } from '../../src/adapters/audit/trail.ts';
 import { catalogue } from '../../src/adapters/catalogue.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 import { etcdClient } from '../../src/adapters/etcd/client.ts';

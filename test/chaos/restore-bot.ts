@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { auditTrail } from '../../src/adapters/audit.ts';
+import { auditTrail } from '../../src/adapters/audit/trail.ts';
 import { catalogue } from '../../src/adapters/catalogue.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 import { cronCalendar } from '../../src/adapters/cron.ts';

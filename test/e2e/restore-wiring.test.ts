@@ -2,7 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest';
 import { parse } from 'yaml';
-import { auditTrail, readAuditFolder, readAuditStore } from '../../src/adapters/audit.ts';
+import { readAuditStore } from '../../src/adapters/audit/copies.ts';
+import { readAuditFolder } from '../../src/adapters/audit/folder.ts';
+import { auditTrail } from '../../src/adapters/audit/trail.ts';
 import { catalogue } from '../../src/adapters/catalogue.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 import { cronCalendar } from '../../src/adapters/cron.ts';
