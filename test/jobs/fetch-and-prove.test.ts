@@ -33,6 +33,16 @@ describe('a snapshot on its way to the nodes', () => {
     expect(spoilt.report()).toMatchObject({ outcome: 'undone', downtimeMs: undefined });
   });
 
+  test('that is damaged in every store is read from each of them twice, and then people are told', async () => {
+    const world = await restoreWorld();
+    const { key, size } = world.plan.snapshot;
+    for (const store of world.stores) await store.put(key, Buffer.alloc(size));
+    await world.work();
+    const reads = world.stores.map(({ calls }) => calls.filter((call) => call === `read ${key}`).length);
+    expect(reads).toEqual([2, 2]);
+    expect(world.report().outcome).toBe('undone');
+  });
+
   test('is read again for a node alone whose connection was lost, and the others have it already', async () => {
     const world = await restoreWorld();
     let fetches = 0;

@@ -14,6 +14,8 @@ import { failureOf, needsNothing, orProblem, sideBySide, WAS_DONE, type Failure 
 /** Progress is told at most so often for each node. */
 const PROGRESS_EVERY_MS = 1_000;
 const NEXT_STORE_MS = 1_000;
+/** What was damaged on its way is right the next time; what is damaged in a store never is. */
+const READS_OF_DAMAGED = 2;
 
 /** A node that lacks the file. */
 interface Wanting {
@@ -88,6 +90,8 @@ async function rounds(x: Execution, all: readonly Wanting[]): Promise<readonly F
 /** Milliseconds until it is tried again; undefined: that would not help. Another store may have what this one has not. */
 function waitBeforeNext(x: Execution, error: unknown, round: number): number | undefined {
   const { code } = x.record.problemOf(error);
+  if (code === 'etcd.snapshot-corrupt')
+    return round < READS_OF_DAMAGED * x.deps.stores.size ? NEXT_STORE_MS : undefined;
   const waitMs = retryAfter(code, round, Infinity);
   if (waitMs !== undefined) return waitMs;
   return code.startsWith('store.') && round < x.deps.stores.size ? NEXT_STORE_MS : undefined;
