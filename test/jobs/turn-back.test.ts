@@ -18,7 +18,7 @@ describe('a step that fails before the swap', () => {
       expect(world.machines.get('cp1')).toMatchObject({ prepared: false });
       expect(turns(world)).toEqual(['undo']);
       expect(world.report()).toMatchObject({ outcome: 'undone', oldData: [] });
-      expect(world.report().reason).toMatch(/" failed on cp2 \(exit code 3\): no good\. Look at/);
+      expect(world.report().reason).toMatch(/" failed. It failed on cp2 \(exit code 3\): no good\. Look at/);
       expect(world.sins).toEqual([]);
     },
   );
@@ -91,7 +91,7 @@ describe('a step that fails after the swap', () => {
       'cp2 r1/start-etcd.cp2.2',
     ]);
     const waited = (await world.request()).history.find(({ action }) => action === 'wait');
-    expect(waited?.reason).toMatch(/"Start etcd" failed on cp2.*Retry .*roll-back .*give-up/s);
+    expect(waited?.reason).toMatch(/"Start etcd" failed. It failed on cp2.*Retry .*roll-back .*give-up/s);
   });
 
   test('waits anew when it fails again, and is rolled back when they say it', async () => {

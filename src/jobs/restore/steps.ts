@@ -112,7 +112,8 @@ function scriptFailed(
   output: string,
 ): Problem {
   const said = output.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
-  const what = doing === 'do' ? `"${step.title}"` : `Taking back "${step.title}"`;
+  // Forward, the phase is named before it.
+  const what = doing === 'do' ? 'It' : `Taking back "${step.title}"`;
   return {
     code: 'node.command-failed',
     message: `${what} failed on ${step.node} (${WHY_ENDED[endedBy](code)})${said === '' ? '.' : `: ${closed(said)}`}`,
@@ -128,7 +129,7 @@ function closed(said: string): string {
 function seenToFail({ step }: Task, { why }: Standing): Problem {
   return {
     code: 'node.command-failed',
-    message: why ?? `${step.title} failed on ${step.node}.`,
+    message: why ?? `It failed on ${step.node}.`,
     hint: `Look at what it printed in the audit of this restore, and at ${step.node}.`,
   };
 }
