@@ -6,6 +6,7 @@ import { clusterSection, eventually, startWorld, type Bot, type World } from '..
 import { control } from '../support/control.ts';
 import { localEnv } from '../support/local-env.ts';
 import { stillThere } from '../support/leftovers.ts';
+import { someOf } from './amount.ts';
 import { breaches, endOf, readRuns } from './verdict.ts';
 
 const MINUTE_MS = 60_000;
@@ -73,7 +74,9 @@ async function expectAllTold(from: number): Promise<void> {
   for (const cluster of CLUSTERS) expect(await stillThere(world.store, cluster)).toEqual([]);
 }
 
-test.each(['refused', 'unavailable'] as const)('Slack is away for a minute (%s)', async (kind) => {
+const KINDS = ['refused', 'unavailable'] as const;
+
+test.each(someOf('ways to be away', KINDS, 1))('Slack is away for a minute (%s)', async (kind) => {
   const startedAt = await untilRunning();
   const outage = await world.workspace.outage(kind);
   await new Promise((resolve) => setTimeout(resolve, MINUTE_MS));
