@@ -1,6 +1,6 @@
 /** Owns the proof of a whole restore: what was there is back, what came later is gone, and nothing was lost aside. */
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
-import type { ClusterOptions } from '../../deploy/local/nodes/nodes.ts';
+import type { ClusterOptions, LocalCluster } from '../../deploy/local/nodes/nodes.ts';
 import type { RestorePolicy } from '../../src/domain/restore-policy.ts';
 import type { RestoreReport } from '../../src/domain/restore-report.ts';
 import type { RestoreRequest } from '../../src/domain/restore-request.ts';
@@ -10,12 +10,14 @@ export interface RestoreCase {
   readonly cluster: Omit<ClusterOptions, 'name' | 'nodes'>;
   readonly policy?: Partial<RestorePolicy>;
   readonly mode?: 'one-member';
+  /** What is done to the nodes before the restore is asked for; answers what is done when it has ended. */
+  readonly around?: (cluster: LocalCluster) => Promise<() => Promise<void>>;
 }
 
 export const NODES = ['cp1', 'cp2', 'cp3'];
 
 /** Tests within a `describe` of their own, on a cluster of their own. */
-export function wholeRestore({ cluster: options, policy, mode }: RestoreCase): void {
+export function wholeRestore({ cluster: options, policy, mode, around }: RestoreCase): void {
   let stage: RestoreStage;
   let oldRevision = 0;
 
@@ -35,11 +37,13 @@ export function wholeRestore({ cluster: options, policy, mode }: RestoreCase): v
     await etcdctl('put', '/test/later', 'after');
     const got = JSON.parse(await etcdctl('get', '/test/later', '-w', 'json')) as { header: { revision: number } };
     oldRevision = got.header.revision;
+    const after = await around?.(stage.cluster);
     const asked = await stage.hand<RestoreRequest>('ask', { mode: mode ?? 'all-members' });
     expect(asked.state).toBe('approved');
 
     const ended = await stage.hand<RestoreRequest>('work');
     expect(ended).toMatchObject({ state: 'succeeded' });
+    await after?.();
     await stage.cluster.waitHealthy(120_000);
     await stage.cluster.waitServing(120_000);
     expect(await etcdctl('get', '/test/kept-1', '--print-value-only')).toBe('before 1');
