@@ -14,7 +14,13 @@ export default defineConfig({
           // Machines are shared: a test that takes a second alone may take ten.
           testTimeout: 30_000,
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/restores/**', 'test/chaos/**', 'test/**/*.integration.test.ts'],
+          exclude: [
+            'test/e2e/**',
+            'test/restores/**',
+            'test/kubelet/**',
+            'test/chaos/**',
+            'test/**/*.integration.test.ts',
+          ],
         },
       },
       {
@@ -49,8 +55,18 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'chaos',
+          name: 'kubelet',
           sequence: { groupOrder: 4 },
+          include: ['test/kubelet/**/*.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'chaos',
+          sequence: { groupOrder: 5 },
           include: ['test/chaos/**/*.test.ts'],
           testTimeout: 1_200_000,
           hookTimeout: 180_000,

@@ -9,10 +9,13 @@ import { S3_ACCESS, startEnvironment, type Environment } from '../deploy/local/e
 import { ensureChromium } from '../deploy/local/parts/chromium.ts';
 import { becomeRoot, cloneDir, defaultCacheDir } from '../deploy/local/parts/host.ts';
 import type { LocalNode } from '../deploy/local/nodes/nodes.ts';
+import { ensureKubernetes } from '../deploy/local/parts/kubernetes.ts';
 import { LocalPartsError } from '../deploy/local/parts/problem.ts';
+import { ensureRootfs } from '../deploy/local/parts/rootfs.ts';
 import { serveControl } from './support/control-server.ts';
 
 const DEFAULT_RINGS = ['--project', 'unit', '--project', 'integration', '--project', 'e2e'];
+const rings = process.argv.length > 2 ? process.argv.slice(2) : DEFAULT_RINGS;
 
 const dir = join(cloneDir, '.local/test');
 const resultsFile = join(cloneDir, '.local/test-results.json');
@@ -23,14 +26,20 @@ await rm(resultsFile, { force: true });
 let environment: Environment | undefined;
 let exitCode = 1;
 try {
-  const chromium = await ensureChromium({ onProgress: (line) => console.log(line) });
+  const onProgress = (line: string): void => console.log(line);
+  const chromium = await ensureChromium({ onProgress });
+  if (rings.includes('kubelet')) {
+    // Here, not in the tests: their network reaches no mirror, and building takes longer than a test may.
+    const parts = { cacheDir: defaultCacheDir(), onProgress };
+    await ensureKubernetes(await ensureRootfs('node', parts), parts);
+  }
   environment = await startEnvironment({
     dir,
     clusters: [
       { name: 'newer', etcdVersion: '3.5', nodes: ['cp1', 'cp2', 'cp3'], bastion: true },
       { name: 'older', etcdVersion: '3.4', nodes: ['cp1', 'cp2', 'cp3'], settings: 'environment' },
     ],
-    onProgress: (line) => console.log(line),
+    onProgress,
   });
   exitCode = await runVitest(environment, chromium);
 } catch (error) {
@@ -47,7 +56,6 @@ async function runVitest(up: Environment, chromium: string): Promise<number> {
   const description = join(dir, 'environment.json');
   const controlling = await serveControl(up, controlSocket);
   await writeFile(description, JSON.stringify(describe(up, chromium, controlSocket)));
-  const rings = process.argv.length > 2 ? process.argv.slice(2) : DEFAULT_RINGS;
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${resultsFile}`];
   const vitest = join(cloneDir, 'node_modules/vitest/vitest.mjs');
   const child = up.nodes.execInHub([process.execPath, vitest, 'run', ...rings, ...reporters], {

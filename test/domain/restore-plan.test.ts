@@ -104,7 +104,10 @@ test('procedure C: the folder of manifests goes aside, then kubelet and what is 
     'move_out /etc/kubernetes/manifests kube-apiserver.yaml',
     "wait_for 150 'kube-apiserver still runs.' gone kube-apiserver",
     'systemctl stop kubelet.service',
-    'for id in $(/usr/bin/crictl ps -q); do /usr/bin/crictl stop --timeout 30 "$id" >/dev/null 2>&1 & done; wait',
+    'containers() { /usr/bin/crictl ps -q; }',
+    'no_containers() { ids=$(containers) && [ -z "$ids" ]; }',
+    'for id in $(containers); do /usr/bin/crictl stop --timeout 30 "$id" >/dev/null 2>&1 & done; wait',
+    "wait_for 30 'containers still run.' no_containers",
   ]);
   expect(scriptOf(plan, 'prepare.cp2')).toContain('chown -R 997:995 /var/lib/etcddisk/keyturn-r1.new.part');
   expect(lines(scriptOf(plan, 'swap.cp2')).slice(-1)).toEqual([

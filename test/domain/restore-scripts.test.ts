@@ -503,6 +503,62 @@ test('where etcd is a static pod, its manifest and the kubelet stay until etcd i
   expect(readFileSync(join(root, 'asked'), 'utf8')).toBe('stop kubelet.service\nshow -p ActiveState kubelet.service\n');
 });
 
+describe('containers that are stopped with the kubelet, by ctr,', () => {
+  /** One task a file; its content is how it takes SIGTERM. `ended` is what containerd has not yet cleared away. */
+  function stopWith(tasks: Readonly<Record<string, 'heeds' | 'deaf' | 'immortal' | 'ended'>>): Step {
+    for (const [id, how] of Object.entries(tasks)) write(join(root, 'tasks', id), how);
+    const ctr = join(root, 'ctr');
+    program(
+      ctr,
+      `[ -d "$(dirname "$0")/tasks" ] || exit 1
+cd "$(dirname "$0")/tasks"
+echo "$*" >> ../signals
+for id in "$@"; do :; done
+case "$*" in
+  '-n k8s.io tasks ls')
+    echo 'TASK PID STATUS'
+    for f in *; do
+      [ ! -e "$f" ] || case $(cat "$f") in ended) echo "$f    7    STOPPED" ;; *) echo "$f    7    RUNNING" ;; esac
+    done ;;
+  *'-s SIGTERM '*) [ "$(cat "$id")" != heeds ] || rm "$id" ;;
+  *'-s SIGKILL '*) [ "$(cat "$id")" = immortal ] || rm "$id" ;;
+  *) exit 9 ;;
+esac`,
+    );
+    program(join(bin, 'systemctl'), 'case $1 in show) echo ActiveState=inactive ;; esac');
+    const kubelet = { unit: 'kubelet.service', stop: 'kubelet-and-containers', manifests: 'one-by-one' } as const;
+    return stepOf(planWith({ ...pods(), kubelet, runtime: { cli: 'ctr', path: ctr } }), 'stop-etcd');
+  }
+
+  const hurried = (step: Step): string => textOf(step).replaceAll('wait_for 30 ', 'wait_for 1 ');
+  const signals = (): string => readFileSync(join(root, 'signals'), 'utf8');
+
+  test('get SIGTERM, and no more where they heed it', () => {
+    const stop = stopWith({ one: 'heeds', two: 'heeds', old: 'ended' });
+    expect(run(stop.done ?? '').code).not.toBe(0);
+    passes(textOf(stop));
+    passes(stop.done ?? '');
+    expect(signals()).not.toContain('SIGKILL');
+    expect(signals()).not.toContain('SIGTERM old');
+  });
+
+  test('are killed where they are deaf to it', () => {
+    const stop = stopWith({ one: 'heeds', two: 'deaf' });
+    passes(hurried(stop));
+    passes(stop.done ?? '');
+    expect(signals()).toContain('SIGKILL two');
+    expect(signals()).not.toContain('SIGKILL one');
+  });
+
+  test('are told of where they still run, or nobody can tell', () => {
+    const stop = stopWith({ one: 'immortal' });
+    expect(run(hurried(stop)).err).toContain('containers still run.');
+    rmSync(join(root, 'tasks'), { recursive: true });
+    expect(run(hurried(stop)).code).not.toBe(0);
+    expect(run(stop.done ?? '').code).not.toBe(0);
+  });
+});
+
 test('a unit that systemd is about to start again is not at rest', () => {
   for (const [state, code] of [
     ['inactive', 0],

@@ -3,7 +3,9 @@
 # beside them (version 1, hybrid).
 #
 #   cgroups.sh mount              makes the host's cgroup file systems seen, where the caller's mounts hide them
-#   cgroups.sh enter NAME/…       moves the calling shell ($PPID) into a cgroup of that name in every tree that systemd needs
+#   cgroups.sh enter NAME/… systemd|all
+#                                 moves the calling shell ($PPID) into a cgroup of that name, in the trees that systemd
+#                                 needs, or in all: who runs containers makes cgroups of its own in every tree
 #   cgroups.sh remove NAME        removes that cgroup and those below it, from every tree
 set -eu
 top=/sys/fs/cgroup
@@ -13,6 +15,26 @@ trees() {
   if [ -e $top/cgroup.procs ]; then echo $top; fi
   for tree in $top/systemd $top/unified; do
     if [ -e $tree/cgroup.procs ]; then echo $tree; fi
+  done
+}
+
+# Those of version 1's controllers beside them.
+controllers() {
+  for tree in $top/*; do
+    [ -L "$tree" ] || [ "$tree" = $top/systemd ] || [ "$tree" = $top/unified ] || [ ! -e "$tree/release_agent" ] ||
+      echo "$tree"
+  done
+}
+
+# A new cgroup of version 1's cpuset has neither processors nor memory, and takes no process.
+make_cgroup() {
+  parent=$1
+  for part in $(echo "$2" | tr / ' '); do
+    mkdir -p "$parent/$part"
+    for file in cpuset.cpus cpuset.mems; do
+      [ ! -e "$parent/$file" ] || cat "$parent/$file" >"$parent/$part/$file"
+    done
+    parent=$parent/$part
   done
 }
 
@@ -41,9 +63,14 @@ case $1 in
       mkdir -p "$tree/$2"
       echo $PPID >"$tree/$2/cgroup.procs"
     done
+    [ "$3" = all ] || exit 0
+    for tree in $(controllers); do
+      make_cgroup "$tree" "$2"
+      echo $PPID >"$tree/$2/cgroup.procs"
+    done
     ;;
   remove)
-    for tree in $(trees); do
+    for tree in $(trees) $(controllers); do
       [ ! -d "$tree/$2" ] || find "$tree/$2" -depth -type d -exec rmdir {} \; 2>/dev/null || true
     done
     ;;

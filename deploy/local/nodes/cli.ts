@@ -45,9 +45,11 @@ program
   .description('start nodes, and keep them until Ctrl-C or `down`')
   .option('-d, --dir <folder>', 'work files of the instance', DEV_DIR)
   .option('-c, --cluster <name:version:count[:layout]>', 'a cluster (may be given again); default dev:3.5:3', clusterOf)
-  .action(async ({ dir, cluster }: { dir: string; cluster?: ClusterOptions[] }) => {
+  .option('--real-kubelet', 'with containerd, and the real kube-apiserver; built first, which takes minutes')
+  .action(async ({ dir, cluster, realKubelet }: { dir: string; cluster?: ClusterOptions[]; realKubelet?: true }) => {
     await becomeRoot();
-    const clusters = cluster ?? clusterOf('dev:3.5:3');
+    const kubelet = realKubelet === true ? 'real' : 'stand-in';
+    const clusters = (cluster ?? clusterOf('dev:3.5:3')).map((each) => ({ ...each, kubelet }) as const);
     const nodes = await startNodes({ instanceDir: resolve(dir), clusters, onProgress: (line) => console.error(line) });
     const end = (): void => void nodes.stop().then(() => process.exit(0));
     process.once('SIGINT', end);

@@ -10,6 +10,7 @@ import { LocalPartsError, lastLines } from '../parts/problem.ts';
 import { programOf, type Loader } from '../parts/programs.ts';
 import type { Instance } from './instance.ts';
 import { diskArgs, type MachineSpec } from './prepare-machine.ts';
+import { containerArgs } from './real-kubelet.ts';
 import { descendants, innermostPid, isAlive, processOf, type ProcessId } from './processes.ts';
 
 const bootScript = join(cloneDir, 'deploy/local/nodes/boot.sh');
@@ -50,7 +51,11 @@ export class LocalMachine {
     if (this.isRunning()) return;
     const { id, dir } = this.#instance;
     const log = await open(join(dir, 'machines', this.#spec.id, 'console.log'), 'a');
-    const nspawn = programOf(this.#loader, 'usr/bin/systemd-nspawn', diskArgs(dir, this.#spec));
+    const { kubernetes } = this.#spec;
+    const nspawn = programOf(this.#loader, 'usr/bin/systemd-nspawn', [
+      ...diskArgs(dir, this.#spec),
+      ...(kubernetes === undefined ? [] : containerArgs(kubernetes)),
+    ]);
     const [program, ...args] = this.#instance.inside([
       'sh',
       bootScript,
@@ -58,6 +63,7 @@ export class LocalMachine {
       id,
       this.#spec.id,
       this.#spec.hostname,
+      kubernetes === undefined ? 'systemd' : 'all',
       ...nspawn,
     ]);
     const container = spawn(program, args, {

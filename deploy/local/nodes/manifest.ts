@@ -25,6 +25,7 @@ export function manifest(
         {
           name,
           image: `local/${name}:${version}`,
+          imagePullPolicy: 'IfNotPresent',
           command,
           resources: { requests: { cpu: '100m' } },
           volumeMounts: volumes.map((volume) => ({ mountPath: volume.path, name: volume.name })),

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkHost, cloneDir, defaultCacheDir } from '../parts/host.ts';
 import { LocalPartsError, lastLines } from '../parts/problem.ts';
+import { ensureKubernetes } from '../parts/kubernetes.ts';
 import { loaderOf, programOf, type Loader } from '../parts/programs.ts';
 import { ensureRootfs } from '../parts/rootfs.ts';
 import { sshUser } from '../parts/sudoers.ts';
@@ -17,6 +18,7 @@ import type { PairName } from './pki.ts';
 import {
   allMachines,
   certificateFiles,
+  hasContainers,
   planMachines,
   prepareCluster,
   type ClusterOptions,
@@ -79,7 +81,7 @@ export interface LocalCluster {
   etcdctl(args: readonly string[], options?: ExecOptions & { readonly node?: string }): Promise<string>;
   /** The argv of etcdctl on one of its nodes, with certificates, against all members of running nodes. */
   etcdctlArgv(): readonly string[];
-  /** Resolves when every member of a running node is healthy; throws after `timeoutMs` (default 30,000). */
+  /** Resolves when every member of a running node is healthy; throws after `timeoutMs` (default 30,000; with a real kubelet 240,000). */
   waitHealthy(timeoutMs?: number): Promise<void>;
   /** Asks the kube-apiserver on a node (the first by default), without a certificate, e.g. `/readyz`. */
   api(path: string, options?: { readonly node?: string }): Promise<ApiAnswer>;
@@ -124,6 +126,8 @@ export interface LocalNodes {
 
 const hubAddress = '10.77.0.1';
 const UP_WITHIN_MS = 30_000;
+/** A real kubelet pulls its containers up one after the other, and a real kube-apiserver takes 15 s of a processor. */
+const CONTAINERS_UP_WITHIN_MS = 240_000;
 const askApi = readFile(join(cloneDir, 'deploy/local/nodes/stand-ins/ask-api.py'), 'utf8');
 
 /**
@@ -138,13 +142,17 @@ export async function startNodes(options: NodesOptions): Promise<LocalNodes> {
   const rootfs = await ensureRootfs(options.image ?? 'node', { cacheDir, onProgress: progress });
   const loader = await loaderOf(rootfs);
   const plans = planMachines(options.clusters);
+  const kubernetes = plans.some(hasContainers)
+    ? await ensureKubernetes(rootfs, { cacheDir, onProgress: progress })
+    : undefined;
   const dir = options.instanceDir ?? join(cloneDir, '.local/nodes');
   const claimed = await claimInstance(dir, { rootfs, machines: plans.flatMap(allMachines) });
   try {
     const keyFile = join(claimed.dir, 'ssh/id_ed25519');
     await makeSshKey(loader, keyFile, sshUser);
     const authorizedKey = await publicKeyOf(keyFile);
-    const prepared = await Promise.all(plans.map((plan) => prepareCluster(plan, claimed.dir, loader, authorizedKey)));
+    const parts = { loader, authorizedKey, kubernetes };
+    const prepared = await Promise.all(plans.map((plan) => prepareCluster(plan, claimed.dir, parts)));
     const instance = await claimed.run();
     const clusters = prepared.map((cluster) => assemble(cluster, instance, loader));
     const machines = clusters.flatMap((c) => [...c.nodes, ...(c.bastion === undefined ? [] : [c.bastion])]);
@@ -186,6 +194,7 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
     if (output.code !== 0) throw new Error(`kube-apiserver on ${asked.name} could not be asked: ${lastLines(output)}`);
     return { status: Number(output.stdout.slice(0, Math.max(end, 0))), body: output.stdout.slice(end + 1) };
   };
+  const upWithinMs = hasContainers(plan) ? CONTAINERS_UP_WITHIN_MS : UP_WITHIN_MS;
   return {
     name,
     etcdVersion,
@@ -197,9 +206,9 @@ function assemble({ plan, pki, machines }: PreparedCluster, instance: Instance, 
     node,
     etcdctl,
     etcdctlArgv: argv,
-    waitHealthy: (timeoutMs = UP_WITHIN_MS) => waitHealthy(name, etcdctl, timeoutMs),
+    waitHealthy: (timeoutMs = upWithinMs) => waitHealthy(name, etcdctl, timeoutMs),
     api,
-    waitServing: async (timeoutMs = UP_WITHIN_MS) => {
+    waitServing: async (timeoutMs = upWithinMs) => {
       if (plan.layout.apiServer === 'none') return;
       const running = nodes.filter((each) => each.isRunning());
       await Promise.all(running.map((each) => waitServing(each.name, api, timeoutMs)));

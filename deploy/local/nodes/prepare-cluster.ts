@@ -2,10 +2,12 @@
 import { join } from 'node:path';
 import type { Loader } from '../parts/programs.ts';
 import { sudoRules } from '../parts/sudoers.ts';
-import { ADMIN_CONF, adminConf, apiCaPath, controlPlane } from './control-plane.ts';
-import { etcdFiles, type EtcdVersion } from './etcd-files.ts';
+import type { Kubernetes } from '../parts/kubernetes.ts';
+import { ADMIN_CONF, adminConf, apiCaPath, controlPlane, type KubeletKind } from './control-plane.ts';
+import { etcdFiles, etcdPrograms, type EtcdVersion } from './etcd-files.ts';
 import type { Machine } from './instance.ts';
-import { caPath, LAYOUTS, pairPaths, type Layout, type LayoutName } from './layouts.ts';
+import { CONTAINER_DISK } from './real-kubelet.ts';
+import { caPath, hasKubelet, LAYOUTS, pairPaths, type Layout, type LayoutName } from './layouts.ts';
 import { prepareMachine, userOf, type MachineFile, type MachineSpec } from './prepare-machine.ts';
 import { apiPairNames, isApiPair, makePki, pairNames, type PairName, type Pki } from './pki.ts';
 
@@ -17,6 +19,8 @@ export interface ClusterOptions extends Partial<Layout> {
   readonly nodes: readonly string[];
   /** Default `etcd`: under systemd, with its data in /var/lib/etcd, and nothing beside it. */
   readonly layout?: LayoutName;
+  /** Default `stand-in`. */
+  readonly kubelet?: KubeletKind;
   /** Bytes; etcd's default of 2 GiB when left out. */
   readonly quotaBytes?: number;
   /** How long certificates hold from now; default a year. */
@@ -58,19 +62,27 @@ export interface PreparedCluster {
 
 const YEAR = 365 * 24 * 3_600_000;
 
+export interface ClusterParts {
+  readonly loader: Loader;
+  readonly authorizedKey: string;
+  /** For clusters with a real kubelet. */
+  readonly kubernetes: Kubernetes | undefined;
+}
+
+/** Whether its nodes run containers. */
+export function hasContainers({ options, layout }: Pick<ClusterPlan, 'options' | 'layout'>): boolean {
+  return options.kubelet === 'real' && hasKubelet(layout);
+}
+
 /** Writes the files of all its machines below `dir`. */
-export async function prepareCluster(
-  plan: ClusterPlan,
-  dir: string,
-  loader: Loader,
-  authorizedKey: string,
-): Promise<PreparedCluster> {
+export async function prepareCluster(plan: ClusterPlan, dir: string, parts: ClusterParts): Promise<PreparedCluster> {
+  const { loader, authorizedKey } = parts;
   const { name, certificateLifetimeMs = YEAR } = plan.options;
   const pki = await makePki(join(dir, 'pki', name), loader, name);
   const notAfter = new Date(Date.now() + certificateLifetimeMs);
   const machines = await Promise.all(
     allMachines(plan).map(async (machine) => {
-      const role = machine === plan.bastion ? noRole : await nodeRole(plan, pki, { machine, notAfter, loader });
+      const role = machine === plan.bastion ? noRole : await nodeRole(plan, pki, { machine, notAfter, parts });
       const spec = { ...machine, hostname: machine.name, hosts: allMachines(plan), ...role };
       return { spec, hostPublicKey: await prepareMachine(dir, spec, { loader, authorizedKey }) };
     }),
@@ -79,34 +91,43 @@ export async function prepareCluster(
 }
 
 type Files = Record<string, MachineFile>;
-type Role = Pick<MachineSpec, 'files' | 'directories' | 'units'>;
+type Role = Pick<MachineSpec, 'files' | 'directories' | 'units' | 'kubernetes'>;
 
-const noRole: Role = { files: {}, directories: [], units: [] };
+const noRole: Role = { files: {}, directories: [], units: [], kubernetes: undefined };
 
 async function nodeRole(
   plan: ClusterPlan,
   pki: Pki,
-  on: { readonly machine: NamedMachine; readonly notAfter: Date; readonly loader: Loader },
+  on: { readonly machine: NamedMachine; readonly notAfter: Date; readonly parts: ClusterParts },
 ): Promise<Role> {
-  const { layout } = plan;
-  const { machine, notAfter, loader } = on;
-  const others = await controlPlane(layout, machine);
+  const { layout, options } = plan;
+  const { machine, notAfter, parts } = on;
+  const kubernetes = hasContainers(plan) ? parts.kubernetes : undefined;
+  const others = await controlPlane(layout, {
+    address: machine.address,
+    kubelet: kubernetes === undefined ? 'stand-in' : 'real',
+    etcdVersion: etcdPrograms[options.etcdVersion].version,
+  });
   const data = [layout.dataDir, ...(layout.walDir === undefined ? [] : [layout.walDir])];
   const disks = layout.mounts.filter((path) => !data.includes(path));
   return {
     files: {
-      ...(await etcdsFiles(plan, machine, loader)),
+      ...(await etcdsFiles(plan, machine, parts.loader)),
       ...others.files,
       ...(await certificateFiles(plan, pki, machine, pairNames, notAfter)),
       ...(layout.apiServer === 'none' ? {} : await apiFiles(plan, pki, machine, notAfter)),
       ...rightsFiles(layout),
     },
-    directories: [...data, ...disks].map((path) => ({
-      path,
-      owner: layout.user,
-      mode: 0o700,
-      isMount: layout.mounts.includes(path),
-    })),
+    directories: [
+      ...[...data, ...disks].map((path) => ({
+        path,
+        owner: layout.user,
+        mode: 0o700,
+        isMount: layout.mounts.includes(path),
+      })),
+      ...(kubernetes === undefined ? [] : [CONTAINER_DISK]),
+    ],
+    kubernetes,
     units: [...(layout.etcd === 'systemd' ? ['etcd.service'] : []), ...others.units],
   };
 }

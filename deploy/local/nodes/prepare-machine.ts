@@ -4,6 +4,7 @@ import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { programOf, type Loader } from '../parts/programs.ts';
+import type { Kubernetes } from '../parts/kubernetes.ts';
 import { sshUser } from '../parts/sudoers.ts';
 import type { Machine } from './instance.ts';
 
@@ -14,6 +15,8 @@ export interface MachineSpec extends Machine {
   readonly directories: readonly MachineDirectory[];
   /** Units started at boot, beside sshd. */
   readonly units: readonly string[];
+  /** What it runs containers with; undefined: it runs none. */
+  readonly kubernetes: Kubernetes | undefined;
   /** Names for /etc/hosts. */
   readonly hosts: readonly { readonly name: string; readonly address: string }[];
 }

@@ -22,6 +22,8 @@ export interface DebianMirror {
   sourceLine(release: Release): string;
   /** Downloads the release's packages (without what they depend on) and unpacks them into `dir`. */
   unpack(release: Release, packages: readonly string[], dir: string): Promise<void>;
+  /** Unpacks what its authors released of a source package into `dir`, without Debian's changes. Needs `sources`. */
+  unpackSource(release: Release, sourcePackage: string, dir: string): Promise<void>;
 }
 
 /**
@@ -64,14 +66,23 @@ function deb822(text: string): Source[] {
 }
 
 /**
- * Finds a mirror that has all `releases`, trying the host's own first. Keeps apt's lists in `stateDir`.
+ * Finds a mirror that has all `releases`, trying the host's own first. Keeps apt's lists in `stateDir`; with `sources`
+ * those of source packages too (give them a `stateDir` of their own: nobody else needs their 20 MB).
  * Throws LocalPartsError when none answers; it says what apt said of each.
  */
-export async function openMirror(stateDir: string, releases: readonly Release[]): Promise<DebianMirror> {
+export async function openMirror(
+  stateDir: string,
+  releases: readonly Release[],
+  { sources = false }: { readonly sources?: boolean } = {},
+): Promise<DebianMirror> {
   const candidates = [...new Set([...archivesOf(await hostSources()), lastResort])];
   const refused: string[] = [];
   for (const uri of candidates) {
-    const apt = await privateApt(join(stateDir, encodeURIComponent(uri)), uri, releases);
+    const lines = releases.flatMap((release) => {
+      const line = sourceLine(uri, release);
+      return sources ? [line, line.replace(/^deb /, 'deb-src ')] : [line];
+    });
+    const apt = await privateApt(join(stateDir, encodeURIComponent(uri)), lines);
     try {
       await apt(['update', '-o', 'APT::Update::Error-Mode=any']);
       return mirror(uri, apt);
@@ -93,23 +104,41 @@ function mirror(uri: string, apt: Apt): DebianMirror {
     uri,
     sourceLine: (release) => sourceLine(uri, release),
     unpack: async (release, packages, dir) => {
-      const downloads = `${dir}.debs`;
-      await rm(downloads, { recursive: true, force: true });
-      await mkdir(downloads, { recursive: true });
-      await mkdir(dir, { recursive: true });
-      await apt(['download', ...packages.map((name) => `${name}/${release}`)], downloads);
-      for (const file of await readdir(downloads)) await execa('dpkg', ['-x', join(downloads, file), dir]);
-      await rm(downloads, { recursive: true });
+      const download = ['download', ...packages.map((name) => `${name}/${release}`)];
+      await unpackAll(apt, download, dir, (file) => ['dpkg', '-x', file, dir]);
+    },
+    unpackSource: async (release, sourcePackage, dir) => {
+      const download = ['source', '--download-only', '--tar-only', `${sourcePackage}/${release}`];
+      await unpackAll(apt, download, dir, (file) => ['tar', '-xf', file, '-C', dir, '--strip-components=1']);
     },
   };
 }
 
+/** Runs apt-get in a folder beside `dir`, and `unpack` on each file that it puts there. */
+async function unpackAll(
+  apt: Apt,
+  download: readonly string[],
+  dir: string,
+  unpack: (file: string) => [string, ...string[]],
+): Promise<void> {
+  const downloads = `${dir}.downloads`;
+  await rm(downloads, { recursive: true, force: true });
+  await mkdir(downloads, { recursive: true });
+  await mkdir(dir, { recursive: true });
+  await apt(download, downloads);
+  for (const name of await readdir(downloads)) {
+    const [program, ...args] = unpack(join(downloads, name));
+    await execa(program, args);
+  }
+  await rm(downloads, { recursive: true });
+}
+
 /** apt-get with sources and state of its own in `dir`; the host's proxy settings still hold. */
-async function privateApt(dir: string, uri: string, releases: readonly Release[]): Promise<Apt> {
+async function privateApt(dir: string, lines: readonly string[]): Promise<Apt> {
   await mkdir(join(dir, 'lists/partial'), { recursive: true });
   await mkdir(join(dir, 'archives/partial'), { recursive: true });
   const list = join(dir, 'sources.list');
-  await writeFile(list, releases.map((release) => `${sourceLine(uri, release)}\n`).join(''));
+  await writeFile(list, lines.map((line) => `${line}\n`).join(''));
   const settings = {
     'Dir::State': dir,
     'Dir::State::lists': join(dir, 'lists'),

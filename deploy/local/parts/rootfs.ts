@@ -1,10 +1,10 @@
 /** Owns the Debian root file systems that nodes and services run from: what is in each, and that each is built once. */
-import { createHash } from 'node:crypto';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { openMirror, type DebianMirror } from './apt.ts';
+import { builtOnce } from './built-once.ts';
 import { checkHost, systemPath } from './host.ts';
 import { withFileLock } from './lock.ts';
 import { LocalPartsError, lastLines } from './problem.ts';
@@ -75,18 +75,9 @@ const recipes: Readonly<Record<RootfsName, Recipe>> = {
  */
 export async function ensureRootfs(name: RootfsName, options: RootfsOptions): Promise<string> {
   const recipe = recipes[name];
-  const dir = join(options.cacheDir, 'rootfs');
-  const target = join(dir, `${name}-${digest(recipe)}`);
-  if (await exists(target)) return target;
-  await checkHost();
-  return withFileLock(join(dir, `${name}.lock`), async () => {
-    if (await exists(target)) return target;
-    const building = join(dir, `${name}.building`);
-    await removeLeftovers(dir, `${name}.building`);
-    const progress = (line: string): void => options.onProgress?.(`${name}: ${line}`);
-    await build(recipe, building, options.cacheDir, progress);
-    await rename(building, target);
-    return target;
+  return builtOnce({ dir: join(options.cacheDir, 'rootfs'), name, recipe }, async (building) => {
+    await checkHost();
+    await build(recipe, building, options.cacheDir, (line) => options.onProgress?.(`${name}: ${line}`));
   });
 }
 
@@ -101,15 +92,11 @@ async function build(recipe: Recipe, dir: string, cacheDir: string, progress: (l
 }
 
 async function ensureMmdebstrap(mirror: DebianMirror, cacheDir: string): Promise<string> {
-  const dir = join(cacheDir, 'tools/mmdebstrap');
-  return withFileLock(`${dir}.lock`, async () => {
-    if (!(await exists(dir))) {
-      await rm(`${dir}.building`, { recursive: true, force: true });
-      await mirror.unpack('trixie', ['mmdebstrap'], `${dir}.building`);
-      await rename(`${dir}.building`, dir);
-    }
-    return join(dir, 'usr/bin/mmdebstrap');
-  });
+  const recipe = ['trixie', 'mmdebstrap'] as const;
+  const dir = await builtOnce({ dir: join(cacheDir, 'tools'), name: 'mmdebstrap', recipe }, (building) =>
+    mirror.unpack(recipe[0], [recipe[1]], building),
+  );
+  return join(dir, 'usr/bin/mmdebstrap');
 }
 
 async function debootstrap(
@@ -154,23 +141,4 @@ async function addEtcd34(mirror: DebianMirror, rootfs: string, progress: (line: 
   await mkdir(target, { recursive: true });
   for (const program of ['etcd', 'etcdctl']) await rename(join(unpacked, 'usr/bin', program), join(target, program));
   await rm(unpacked, { recursive: true });
-}
-
-/** A changed recipe is another root file system; running nodes keep theirs. */
-function digest(recipe: Recipe): string {
-  return createHash('sha256').update(JSON.stringify(recipe)).digest('hex').slice(0, 8);
-}
-
-/** What a killed build left: its directory, and the unpacked packages beside it. */
-async function removeLeftovers(dir: string, prefix: string): Promise<void> {
-  for (const name of await readdir(dir)) {
-    if (name.startsWith(prefix)) await rm(join(dir, name), { recursive: true, force: true });
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

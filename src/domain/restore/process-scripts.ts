@@ -126,35 +126,39 @@ function kubeletPiece({ kubelet, runtime }: NodeFacts): readonly Piece[] {
   const containers = kubelet.stop === 'kubelet-and-containers' && runtime !== undefined ? runtime : undefined;
   return [
     {
-      stop: [`systemctl stop ${unit}`, ...(containers === undefined ? [] : [stopContainers(containers)])],
+      stop: [`systemctl stop ${unit}`, ...(containers === undefined ? [] : stopContainers(containers))],
       start: [`systemctl start ${unit}`],
-      stopped: [
-        `unit_rests ${unit}`,
-        ...(containers === undefined ? [] : [`[ -z "$(${command(listContainers(containers))})" ]`]),
-      ],
+      stopped: [`unit_rests ${unit}`, ...(containers === undefined ? [] : [noContainers(containers), 'no_containers'])],
       running: [`systemctl is-active --quiet ${unit}`],
     },
   ];
 }
 
-function listContainers({ cli, path }: ContainerRuntime): readonly string[] {
-  const commands = {
-    crictl: [path, 'ps', '-q'],
-    ctr: [path, '-n', 'k8s.io', 'tasks', 'ls', '-q'],
-    docker: [path, 'ps', '-q', '--filter', 'label=io.kubernetes.pod.name'],
+/** The word `containers`, which prints ids of those that run, and `no_containers`; both fail when the runtime can't be asked. */
+function noContainers({ cli, path }: ContainerRuntime): string {
+  const list = {
+    crictl: command([path, 'ps', '-q']),
+    // Its -q tells ended ones too.
+    ctr: `tasks=$(${command([path, '-n', 'k8s.io', 'tasks', 'ls'])}) && printf '%s\\n' "$tasks" | sed -n 's/^\\([^ ]*\\) .*RUNNING.*/\\1/p'`,
+    docker: command([path, 'ps', '-q', '--filter', 'label=io.kubernetes.pod.name']),
   };
-  return commands[cli];
+  return `containers() { ${list[cli]}; }\nno_containers() { ids=$(containers) && [ -z "$ids" ]; }`;
 }
 
-/** Side by side, 30 s for each at most. What has ended meanwhile is no error: the list is looked at again when the step is proven done. */
-function stopContainers(runtime: ContainerRuntime): string {
+/** Side by side. The first process of a container is deaf to SIGTERM unless it asked for it: after 30 s it is killed. */
+function stopContainers(runtime: ContainerRuntime): readonly string[] {
   const { cli, path } = runtime;
+  const each = (stop: readonly string[]): string =>
+    `for id in $(containers); do ${command(stop)} "$id" >/dev/null 2>&1 & done; wait`;
+  // It sends a signal, and waits for nothing.
+  const signal = (name: string): string => each([path, '-n', 'k8s.io', 'tasks', 'kill', '--all', '-s', name]);
+  const left = 'containers still run.';
   const stop = {
-    crictl: command([path, 'stop', '--timeout', '30']),
-    ctr: command([path, '-n', 'k8s.io', 'tasks', 'kill', '--all', '-s', 'SIGTERM']),
-    docker: command([path, 'stop', '-t', '30']),
+    crictl: [each([path, 'stop', '--timeout', '30'])],
+    ctr: [signal('SIGTERM'), `(${waitFor(30, left, 'no_containers')}) 2>/dev/null || { ${signal('SIGKILL')}; }`],
+    docker: [each([path, 'stop', '-t', '30'])],
   };
-  return `for id in $(${command(listContainers(runtime))}); do ${stop[cli]} "$id" >/dev/null 2>&1 & done; wait`;
+  return [noContainers(runtime), ...stop[cli], waitFor(30, left, 'no_containers')];
 }
 
 /** Ids of running containers of this name within pods; fails when the runtime can't be asked. */
