@@ -8,6 +8,9 @@ import type { Plan } from '../../src/domain/plan.ts';
 import type { RestoreRequest } from '../../src/domain/restore-request.ts';
 import { someOf } from './amount.ts';
 import {
+  apiServerHangs,
+  damagedCopy,
+  dataDiskFull,
   diskFull,
   etcdHangs,
   flippedBit,
@@ -15,10 +18,12 @@ import {
   onNode,
   otherTool,
   powerLoss,
+  smallData,
   smallRecords,
   sshdStopped,
   strayEtcd,
   truncated,
+  usualData,
   usualRecords,
   type Fault,
 } from './restore-faults.ts';
@@ -38,7 +43,8 @@ let runs = 0;
 let before: State;
 
 beforeAll(async () => {
-  stage = await startStage('kubeadm');
+  // In a folder of its own, which can be put on a disk of its own.
+  stage = await startStage('kubeadm', { dataDir: '/srv/etcd/data' });
 });
 afterAll(async () => stage.stop());
 beforeEach(async () => {
@@ -129,9 +135,8 @@ describe('one node goes away for good', () => {
     [networkCut, 'stop-etcd that runs', 'undone'],
     [networkCut, 'swap that runs', 'rolled-back'],
     [networkCut, 'start-etcd that runs', 'rolled-back'],
-    [sshdStopped, 'prepare', 'undone'],
-    [sshdStopped, 'stop-etcd', 'undone'],
-    [sshdStopped, 'start-apiservers', 'rolled-back'],
+    ...BEFORE_SWAP.map((phase) => [sshdStopped, phase, 'undone'] as const),
+    ...FROM_SWAP.map((phase) => [sshdStopped, phase, 'rolled-back'] as const),
   ];
   const named = GONE.map(([fault, phase, outcome]) => [fault.what, phase, outcome, fault] as const);
 
@@ -178,7 +183,11 @@ describe('one node is away for a moment', () => {
 });
 
 describe('one node is broken', () => {
-  const PHASES = ['prepare', 'stop-etcd', 'swap', 'start-etcd'];
+  /** In all but the last: there nothing is recorded any more. */
+  const PHASES = [
+    ...['check', 'fetch', 'prepare', 'stop-apiservers', 'stop-etcd', 'prove-stopped'],
+    ...['swap', 'start-etcd', 'prove-healthy', 'start-apiservers', 'restart-caches'],
+  ];
   test.each(someOf('full disks', PHASES, 2))('its disk is full at %s: the others serve the old data', async (phase) => {
     await smallRecords(node());
     try {
@@ -194,9 +203,41 @@ describe('one node is broken', () => {
     }
   });
 
-  test('its etcd hangs when it is to be stopped: it is ended, and the restore goes on', async () => {
-    const { ended, outcome } = await struck(etcdHangs, 'stop-etcd');
+  test.each(someOf('full data disks', ['fetch', 'prepare', 'start-etcd'], 1))(
+    "the disk of its etcd's data is full at %s: the others serve, and it is as before or restored",
+    async (phase) => {
+      await smallData(stage, node());
+      try {
+        const { ended, outcome, said } = await struck(dataDiskFull, phase);
+        if (outcome !== 'restored') expect(said).toContain(CP2);
+        if (phase !== 'start-etcd') expect(outcome).toBe('undone');
+        if (outcome !== 'restored') await oldServesOn('cp1', 'cp3');
+        await dataDiskFull.mend(stage, node());
+        await followAdvice(ended.plan, said);
+        expect(await breachesOf(stage, ended, before, [CP2])).toEqual([]);
+      } finally {
+        await dataDiskFull.mend(stage, node());
+        await usualData(stage, node());
+      }
+    },
+  );
+
+  const HANGING = [
+    [etcdHangs.what, etcdHangs, 'stop-etcd'],
+    [apiServerHangs.what, apiServerHangs, 'stop-apiservers'],
+  ] as const;
+  test.each(HANGING)('%s when it is to be stopped: it is ended, and the restore goes on', async (_, fault, phase) => {
+    const { ended, outcome } = await struck(fault, phase);
     expect(outcome).toBe('restored');
+    expect(await breachesOf(stage, ended, before)).toEqual([]);
+  });
+
+  test('its copy of the snapshot is damaged after it was fetched: undone, nothing was stopped', async () => {
+    const { ended, outcome, said } = await struck(damagedCopy, 'prepare');
+    expect(outcome).toBe('undone');
+    expect(said).toContain(CP2);
+    const begun = (await stage.journal.read(ended.id)).map(({ event }) => 'step' in event && event.step);
+    expect(begun).not.toContain(`stop-etcd.${CP2}`);
     expect(await breachesOf(stage, ended, before)).toEqual([]);
   });
 

@@ -53,6 +53,47 @@ export const diskFull: Fault = {
   },
 };
 
+/** The disk that has etcd's data, and the snapshot beside them: to be made small before the restore, see `smallData`. */
+export const dataDiskFull: Fault = {
+  what: "the disk of its etcd's data is full",
+  strike: async ({ cluster: { dataDir } }, node) => {
+    await onNode(node, 'dd if=/dev/zero of="${1%/*}/filler" bs=64k 2>/dev/null; sync', dataDir);
+  },
+  mend: async ({ cluster: { dataDir } }, node) => {
+    await onNode(node, 'rm -f "${1%/*}/filler"', dataDir);
+  },
+};
+
+/** Puts the folder around etcd's data on a disk of its own of 512 MiB: room for two of it, and not much more. */
+export async function smallData(stage: RestoreStage, node: LocalNode): Promise<void> {
+  await whileEtcdRests(stage, node, async (folder) => {
+    await onNode(node, 'mv "$1" "$1.moved" && mkdir "$1"', folder);
+    await node.smallDisk(folder, 512 * 1024 * 1024);
+    await onNode(node, 'cp -a "$1.moved/." "$1" && rm -rf "$1.moved"', folder);
+  });
+}
+
+export async function usualData(stage: RestoreStage, node: LocalNode): Promise<void> {
+  await whileEtcdRests(stage, node, async (folder) => {
+    await onNode(node, 'cp -a "$1" "$1.moved" && umount "$1" && rmdir "$1" && mv "$1.moved" "$1"', folder);
+  });
+}
+
+async function whileEtcdRests(
+  { cluster }: RestoreStage,
+  node: LocalNode,
+  act: (folder: string) => Promise<void>,
+): Promise<void> {
+  await onNode(
+    node,
+    'systemctl stop kubelet; for p in $(pgrep -x etcd); do kill "$p"; done; for i in $(seq 300); do pgrep -x etcd >/dev/null || exit 0; sleep 0.1; done; exit 1',
+  );
+  await act(cluster.dataDir.slice(0, cluster.dataDir.lastIndexOf('/')));
+  await onNode(node, 'systemctl start kubelet');
+  await cluster.waitHealthy();
+  await cluster.waitServing();
+}
+
 export async function smallRecords(node: LocalNode): Promise<void> {
   await onNode(node, 'mkdir -p "$1"', STEPS_FOLDER);
   await node.smallDisk(STEPS_FOLDER, 4 * 1024 * 1024);
@@ -67,6 +108,14 @@ export const etcdHangs: Fault = {
   what: 'its etcd hangs',
   strike: async (_, node) => {
     await onNode(node, 'kill -STOP $(pgrep -x etcd)');
+  },
+  mend: async () => undefined,
+};
+
+export const apiServerHangs: Fault = {
+  what: 'its kube-apiserver hangs',
+  strike: async (_, node) => {
+    await onNode(node, 'kill -STOP $(pgrep -f "[/]kube-apiserver --")');
   },
   mend: async () => undefined,
 };
@@ -98,6 +147,19 @@ export const otherTool: Fault = {
   mend: async (_, node) => {
     await onNode(node, 'for t in /usr/bin/etcdutl /usr/bin/etcdctl; do [ ! -e $t.kept ] || mv $t.kept $t; done');
   },
+};
+
+/** A byte of the copy that was fetched and found whole is another one. */
+export const damagedCopy: Fault = {
+  what: 'its copy of the snapshot is damaged after it was fetched',
+  strike: async ({ cluster: { dataDir } }, node) => {
+    await onNode(
+      node,
+      'set -- "$1".keyturn-*.db; [ -s "$1" ] && printf X | dd of="$1" bs=1 seek=20000 conv=notrunc 2>/dev/null',
+      dataDir,
+    );
+  },
+  mend: async () => undefined,
 };
 
 /** Pulls the plug; it boots again at once. */

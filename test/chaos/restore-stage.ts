@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tsxArgv } from '../../deploy/local/bot.ts';
-import type { LayoutName } from '../../deploy/local/nodes/layouts.ts';
+import type { Layout, LayoutName } from '../../deploy/local/nodes/layouts.ts';
 import { startNodes, type LocalCluster } from '../../deploy/local/nodes/nodes.ts';
 import { cloneDir } from '../../deploy/local/parts/host.ts';
 import { redisConnections } from '../../src/adapters/redis/connection.ts';
@@ -50,9 +50,10 @@ export interface RestoreStage {
 const NODES = ['cp1', 'cp2', 'cp3'];
 export const CLUSTER = 'prod';
 
-export async function startStage(layout: LayoutName): Promise<RestoreStage> {
+/** `change`: what is other than in the layout. */
+export async function startStage(layout: LayoutName, change: Partial<Layout> = {}): Promise<RestoreStage> {
   const dir = await mkdtemp(join(tmpdir(), 'kt-chaos-'));
-  const cluster = { name: CLUSTER, etcdVersion: '3.5', layout, nodes: NODES } as const;
+  const cluster = { name: CLUSTER, etcdVersion: '3.5', layout, nodes: NODES, ...change } as const;
   const nodes = await startNodes({ instanceDir: join(dir, 'nodes'), clusters: [cluster] });
   const place = (name: string): string => join(dir, name);
   for (const name of ['store', 'audit', 'orders']) await mkdir(place(name), { mode: 0o700 });
