@@ -17,6 +17,9 @@ const SOON = { timeout: 8_000, interval: 100 };
 /** One that starts looks for other container runtimes first, for five seconds, and knows its containers after that. */
 const AFTER_START = { timeout: 30_000, interval: 100 };
 
+/** One that waits with a restart looks again only every ten seconds or so. */
+const AFTER_BACK_OFF = { timeout: 30_000, interval: 100 };
+
 export function kubeletContract(setUp: () => Promise<KubeletUnderTest>): void {
   let under: KubeletUnderTest;
 
@@ -140,7 +143,7 @@ export function kubeletContract(setUp: () => Promise<KubeletUnderTest>): void {
       await expect.poll(starts, SOON).toBe(2);
       await wait(6_000);
       expect(await starts()).toBe(2);
-      await expect.poll(starts, SOON).toBe(3);
+      await expect.poll(starts, AFTER_BACK_OFF).toBe(3);
     });
   });
 
