@@ -43,7 +43,7 @@ export const SHELL_IMAGE = 'local/shell:latest';
 /**
  * What a real kubelet needs, for nodes that run from `rootfs`: kubelet and kube-apiserver built from Debian's source
  * package (about nine minutes on two cores, once), containerd and runc as Debian packages, and images made of them. Kept in
- * the cache, about 450 MB; the build needs 4 GB of disk meanwhile. Throws LocalPartsError that says what went wrong.
+ * the cache, about 500 MB; the build needs 4 GB of disk meanwhile. Throws LocalPartsError that says what went wrong.
  */
 export async function ensureKubernetes(
   rootfs: string,
