@@ -135,6 +135,21 @@ describe('the proof that the API serves', () => {
     expect(world.report().downtimeMs).toBeLessThan(10_000);
   });
 
+  test('does not count none as all: an API that knows of no nodes is a warning', async () => {
+    const world = await restoreWorld();
+    world.look((node) => ({
+      ready: world.machines.get(node)?.api === true,
+      detail: 'ok',
+      nodes: { ready: 0, total: 0 },
+      systemPods: { ready: 2, total: 2 },
+    }));
+    await world.work();
+    const { verified, warnings } = world.report();
+    expect(warnings).toEqual(['The API knows of no nodes.']);
+    expect(verified).toContain('All 2 pods of kube-system are ready.');
+    expect(verified).not.toContain('All 0 nodes are ready.');
+  });
+
   test('does not hold when a kube-apiserver is not ready, and the restore is rolled back', async () => {
     const world = await restoreWorld();
     world.look((node) =>

@@ -170,7 +170,7 @@ async function untilServing(x: Execution, { step }: Task, startedAt: number): Pr
       await provenServing(x, node, look);
     }
     if (look.ready && (isWhole(look) || isOver || now >= (readyAt ?? now) + PODS_MS)) {
-      await x.record.proven('nothing', aroundIt(look, true), aroundIt(look, false));
+      await x.record.proven('nothing', verifiedAround(look), warningsAround(look));
       return undefined;
     }
     if (isOver) return notReady(node, look.detail);
@@ -203,12 +203,17 @@ function around({ nodes, systemPods }: ApiServerLook) {
   ];
 }
 
-function aroundIt(look: ApiServerLook, isReady: boolean): readonly string[] {
-  return around(look)
-    .filter(({ ready, total }) => ready >= total === isReady)
-    .map(({ what, ready, total }) =>
-      isReady ? `All ${total} ${what} are ready.` : `${ready} of ${total} ${what} are ready.`,
-    );
+function verifiedAround(look: ApiServerLook): readonly string[] {
+  return around(look).flatMap(({ what, ready, total }) =>
+    total > 0 && ready >= total ? [`All ${total} ${what} are ready.`] : [],
+  );
+}
+
+function warningsAround(look: ApiServerLook): readonly string[] {
+  return around(look).flatMap(({ what, ready, total }) => {
+    if (total === 0) return [`The API knows of no ${what}.`];
+    return ready < total ? [`${ready} of ${total} ${what} are ready.`] : [];
+  });
 }
 
 /** Those that are still to be proven, journalled as begun. */
