@@ -1,6 +1,6 @@
 /** Owns what is done to nodes and to the snapshot while a restore runs, and how each of it is mended. */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { LocalNode } from '../../deploy/local/nodes/nodes.ts';
 import { STEPS_FOLDER } from '../../src/domain/restore/cleanup.ts';
 import type { RestoreStage } from './restore-stage.ts';
@@ -88,7 +88,7 @@ async function whileEtcdRests(
     node,
     'systemctl stop kubelet; for p in $(pgrep -x etcd); do kill "$p"; done; for i in $(seq 300); do pgrep -x etcd >/dev/null || exit 0; sleep 0.1; done; exit 1',
   );
-  await act(cluster.dataDir.slice(0, cluster.dataDir.lastIndexOf('/')));
+  await act(dirname(cluster.dataDir));
   await onNode(node, 'systemctl start kubelet');
   await cluster.waitHealthy();
   await cluster.waitServing();
