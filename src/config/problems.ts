@@ -1,6 +1,7 @@
 /** Owns how a problem of the configuration is told, and the problems that only several fields together have. */
 import { closest } from 'fastest-levenshtein';
 import type { z } from 'zod';
+import { groupsAmong } from '../domain/permission.ts';
 import { DEFAULT_APPROVALS } from './build.ts';
 import { AUTH_KEYS, mergeLogin } from './login.ts';
 
@@ -175,8 +176,8 @@ function approvalsOf(raw: unknown, cluster: number): unknown {
 
 /** So many people may approve: without end, where a group is among them or nobody is named (then there are no restores). */
 function mostApprovals(approvers: unknown): number {
-  const ids = new Set(list(approvers).map(String));
-  return ids.size === 0 || [...ids].some((id) => id.startsWith('S')) ? Infinity : ids.size;
+  const ids = [...new Set(list(approvers).map(String))];
+  return ids.length === 0 || groupsAmong(ids).length > 0 ? Infinity : ids.length;
 }
 
 function storeProblems(raw: unknown, key: string, store: unknown): ConfigProblem[] {
