@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 // Rings: `unit` needs nothing but Node; `integration` and `e2e` need the local parts and are started by
 // `npm test` (test/run.ts) inside the network namespace where those parts live. One ring after the other, and there one
-// file after the other: they break the parts that they share. `restores` (every layout and version) and `chaos` take long and
-// have scripts of their own.
+// file after the other: they break the parts that they share. `restores` (every layout and version), `stores` (every
+// kind of server, and its faults) and `chaos` take long and have scripts of their own.
 export default defineConfig({
   test: {
     projects: [
@@ -18,6 +18,7 @@ export default defineConfig({
             'test/e2e/**',
             'test/restores/**',
             'test/kubelet/**',
+            'test/stores/**',
             'test/chaos/**',
             'test/**/*.integration.test.ts',
           ],
@@ -65,8 +66,18 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'chaos',
+          name: 'stores',
           sequence: { groupOrder: 5 },
+          include: ['test/stores/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'chaos',
+          sequence: { groupOrder: 6 },
           include: ['test/chaos/**/*.test.ts'],
           testTimeout: 1_200_000,
           hookTimeout: 180_000,

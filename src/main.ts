@@ -123,12 +123,20 @@ function auditCopies({ audit: { folder } }: Config, store: SnapshotStore | undef
 }
 
 function buildStore(store: StoreConfig, secrets: SecretRegistry): SnapshotStore {
-  if (store.type === 'folder') return folderStore(store, systemClock);
-  const credentials = store.credentials && {
-    accessKeyId: reveal(store.credentials.accessKeyId, secrets),
-    secretAccessKey: reveal(store.credentials.secretAccessKey, secrets),
-  };
-  return s3Store({ ...store, credentials }, systemClock);
+  switch (store.type) {
+    case 'folder':
+      return folderStore(store, systemClock);
+    case 's3': {
+      const credentials = store.credentials && {
+        accessKeyId: reveal(store.credentials.accessKeyId, secrets),
+        secretAccessKey: reveal(store.credentials.secretAccessKey, secrets),
+      };
+      return s3Store({ ...store, credentials }, systemClock);
+    }
+    case 'sftp':
+    case 'azure-blob':
+      throw new TypeError(`no adapter for ${store.type} yet`);
+  }
 }
 
 /** The value behind a reference, which `readConfig` has seen to be there; from here on the log hides it. */

@@ -9,7 +9,9 @@ import type { Person } from './domain/permission.ts';
 import type { Fetch } from './domain/plan.ts';
 import type { NodeFacts } from './domain/restore/facts.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
-import type { StoredSnapshot } from './domain/snapshot.ts';
+import type { Problem } from './domain/error.ts';
+import type { Encoding, SnapshotRecord, StoredSnapshot } from './domain/snapshot.ts';
+import type { SnapshotEntry, Stray } from './domain/snapshot-entry.ts';
 import type { StepUpRecord } from './domain/step-up.ts';
 
 export interface Clock {
@@ -41,6 +43,8 @@ export interface OpenUpload {
   readonly startedAt: Date;
 }
 
+export type StoreKind = 's3' | 'folder' | 'sftp' | 'azure-blob';
+
 /** One upload. Call `write` one at a time, then exactly one of `complete` and `abort`. */
 export interface Upload {
   /** Takes a copy of `chunk` before it resolves; resolves when there is room for more. Parts are retried inside. */
@@ -57,7 +61,7 @@ export interface Upload {
  */
 export interface SnapshotStore {
   readonly name: string;
-  readonly kind: 's3' | 'folder';
+  readonly kind: StoreKind;
   /** Proves that the store can be listed, written and deleted in; leaves nothing behind. One line on what was found. */
   check(signal?: AbortSignal): Promise<string>;
   /** Starts an upload that replaces `key` when completed. */
@@ -72,21 +76,61 @@ export interface SnapshotStore {
   stat(key: string): Promise<StoredObject | undefined>;
   /** Every object whose key starts with `prefix`, in key order. */
   list(prefix: string): AsyncIterable<StoredObject>;
-  /** No error when there is none. */
+  /** No error when there is none. Throws store.locked when the store does not let go of it yet (object lock, immutability). */
   remove(key: string): Promise<void>;
+  /**
+   * Has the store itself keep the object, whoever wants to remove it, until it is taken off again; safe twice, and taking it
+   * off is no error when the object is gone. Throws store.*. Undefined where the store has no such thing.
+   */
+  readonly legalHold?: ((key: string, on: boolean) => Promise<void>) | undefined;
   /** Uploads begun under `prefix` and neither completed nor aborted, by whomever. */
   openUploads(prefix: string): AsyncIterable<OpenUpload>;
   /** No error when it is gone already. */
   abortUpload(upload: OpenUpload): Promise<void>;
 }
 
+/** A store, or a manifest in it, that could not be read. Words are for people. */
+export interface StoreProblem {
+  readonly store: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
 /** What is stored, read from the manifests: they are the truth. */
 export interface SnapshotCatalogue {
-  /** Newest first; unreachable stores are named in `problems`, the rest is still listed. */
+  /** Newest first; unreachable stores are named in `problems`, the rest is still listed. Reads every manifest. */
   list(cluster: string): Promise<{
     readonly snapshots: readonly StoredSnapshot[];
-    readonly problems: readonly { readonly store: string; readonly message: string; readonly hint: string }[];
+    readonly problems: readonly StoreProblem[];
   }>;
+  /** What the names of objects tell, newest first; reads no manifest. Unreachable stores are named in `problems`. */
+  entries(cluster: string): Promise<{
+    readonly entries: readonly SnapshotEntry[];
+    readonly strays: readonly Stray[];
+    readonly problems: readonly StoreProblem[];
+  }>;
+  /**
+   * The manifest of one of Keyturn's own, from the first of its copies that has a good one and that is not damaged.
+   * `problems`: what is wrong with the others. Throws store.not-found when no copy has one. Never throws for one store alone.
+   */
+  record(
+    entry: SnapshotEntry,
+  ): Promise<{ readonly record: SnapshotRecord; readonly problems: readonly StoreProblem[] }>;
+}
+
+/** Makes stored objects of snapshots, and snapshots of stored objects. Streams; memory stays flat. */
+export interface SnapshotCoder {
+  /** How a new snapshot is to be kept, with the recipients that are configured now. */
+  encodingFor(compression: Encoding['compression']): Encoding;
+  /** The bytes of the object. Throws encryption.failed, compression.failed. Reuses no buffer. */
+  encode(encoding: Encoding, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /**
+   * The snapshot again; ends only when all of it was good. Throws snapshot.damaged for bytes that can't be read,
+   * encryption.no-identity.
+   */
+  decode(encoding: Encoding, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Why what is encoded like this can't be read here (no identity that fits); undefined when it can. */
+  obstacle(encoding: Encoding): Promise<Problem | undefined>;
 }
 
 // ── Nodes and etcd ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,19 +10,14 @@ import {
   type SnapshotRecord,
   type StoredSnapshot,
 } from '../domain/snapshot.ts';
-import type { SnapshotCatalogue, SnapshotStore, StoredObject } from '../ports.ts';
-
-interface CatalogueProblem {
-  readonly store: string;
-  readonly message: string;
-  readonly hint: string;
-}
+import { readListings } from '../domain/snapshot-entry.ts';
+import type { SnapshotCatalogue, SnapshotStore, StoredObject, StoreProblem } from '../ports.ts';
 
 /** What one store has to tell about a cluster. */
 interface Shelf {
   readonly store: string;
   readonly records: readonly SnapshotRecord[];
-  readonly problems: readonly CatalogueProblem[];
+  readonly problems: readonly StoreProblem[];
 }
 
 /** Manifests fetched at once from one store. */
@@ -49,7 +44,7 @@ export function catalogue(
     const manifests = [...objects.values()].filter(({ key }) => key.endsWith(MANIFEST_SUFFIX));
     const read = new Map<string, ParsedManifest>();
     const records: SnapshotRecord[] = [];
-    const problems: CatalogueProblem[] = [];
+    const problems: StoreProblem[] = [];
     await forEachOf(manifests, CONCURRENCY, async (manifest) => {
       const identity = `${manifest.key} ${manifest.size} ${manifest.modifiedAt.getTime()}`;
       const found = known.get(identity) ?? (await readManifest(store, manifest));
@@ -75,7 +70,51 @@ export function catalogue(
     }
   };
 
+  const listOne = async (store: SnapshotStore, cluster: string) => {
+    const objects: StoredObject[] = [];
+    for await (const object of store.list(clusterPrefix(cluster))) objects.push(object);
+    return { store: store.name, objects };
+  };
   return {
+    async entries(cluster) {
+      const names = storesOf(cluster);
+      const problems: StoreProblem[] = [];
+      const listings = await Promise.all(
+        stores
+          .filter(({ name }) => names.includes(name))
+          .map((store) =>
+            listOne(store, cluster).catch((error: unknown) => {
+              if (!(error instanceof KeyturnError)) throw error;
+              problems.push({ store: store.name, message: error.message, hint: error.hint });
+              return { store: store.name, objects: [] };
+            }),
+          ),
+      );
+      return { ...readListings(cluster, listings), problems };
+    },
+    async record(entry) {
+      const problems: StoreProblem[] = [];
+      for (const copy of entry.copies.filter(({ isDamaged }) => !isDamaged)) {
+        const store = stores.find(({ name }) => name === copy.store);
+        if (store === undefined) continue;
+        const key = manifestKey(entry.cluster, entry.id);
+        try {
+          const parsed = parseManifest(Buffer.from(await store.get(key)).toString('utf8'));
+          const objects = new Map([[copy.key, { ...copy, modifiedAt: new Date(0) }]]);
+          const problem = parsed.ok ? misplaced(parsed.record, entry.cluster, key, objects) : parsed.problem;
+          if (parsed.ok && problem === undefined) return { record: parsed.record, problems };
+          problems.push(unusable(store, key, problem ?? ''));
+        } catch (error) {
+          if (!(error instanceof KeyturnError)) throw error;
+          problems.push({ store: store.name, message: error.message, hint: error.hint });
+        }
+      }
+      throw new KeyturnError(
+        'store.not-found',
+        `No good manifest of snapshot ${entry.id} can be read. ${problems.map(({ message }) => message).join(' ')}`.trim(),
+        { hint: problems[0]?.hint ?? 'Choose another snapshot.' },
+      );
+    },
     async list(cluster) {
       const names = storesOf(cluster);
       const shelves = await Promise.all(
@@ -113,9 +152,9 @@ function misplaced(
 }
 
 /** Copies of one snapshot become one entry; newest first. */
-function merged(shelves: readonly Shelf[]): { snapshots: StoredSnapshot[]; problems: CatalogueProblem[] } {
+function merged(shelves: readonly Shelf[]): { snapshots: StoredSnapshot[]; problems: StoreProblem[] } {
   const snapshots = new Map<string, { record: SnapshotRecord; stores: string[] }>();
-  const problems: CatalogueProblem[] = [];
+  const problems: StoreProblem[] = [];
   for (const { store, records } of shelves) {
     for (const record of records) {
       const copy = snapshots.get(record.id);
@@ -135,7 +174,7 @@ function merged(shelves: readonly Shelf[]): { snapshots: StoredSnapshot[]; probl
   return { snapshots: [...snapshots.values()].sort(newestFirst), problems };
 }
 
-function unusable(store: SnapshotStore, key: string, problem: string): CatalogueProblem {
+function unusable(store: SnapshotStore, key: string, problem: string): StoreProblem {
   return {
     store: store.name,
     message: `Manifest ${key} in store ${store.name} is not usable: ${problem}.`,
@@ -143,7 +182,7 @@ function unusable(store: SnapshotStore, key: string, problem: string): Catalogue
   };
 }
 
-function shortened(store: SnapshotStore, problems: readonly CatalogueProblem[]): readonly CatalogueProblem[] {
+function shortened(store: SnapshotStore, problems: readonly StoreProblem[]): readonly StoreProblem[] {
   const sorted = [...problems].sort((a, b) => compare(a.message, b.message));
   if (sorted.length <= MAX_PROBLEMS) return sorted;
   const more = sorted.length - MAX_PROBLEMS;

@@ -3,8 +3,18 @@ import type { z } from 'zod';
 import type { BackupPolicy, NodeSpec, SshLogin } from '../domain/cluster.ts';
 import type { KubeletStop, RestorePolicy } from '../domain/restore-policy.ts';
 import { mergeLogin } from './login.ts';
-import type { RawApprovals, RawBackup, RawConfig, RawRestore, RawSsh, storeSchema } from './schema.ts';
-import type { Config, StoreConfig } from './types.ts';
+import type { RetentionPolicy, RetentionSpec } from '../domain/retention.ts';
+import type {
+  RawApprovals,
+  RawBackup,
+  RawConfig,
+  RawKeep,
+  RawRestore,
+  RawRetention,
+  RawSsh,
+  storeSchema,
+} from './schema.ts';
+import type { AzureBlobStoreConfig, Config, StoreConfig } from './types.ts';
 
 /** Beside the requester: three people in all. */
 export const DEFAULT_APPROVALS = 2;
@@ -37,6 +47,7 @@ export function buildConfig(raw: RawConfig): Config {
       name: cluster.name,
       nodes: cluster.nodes.map((node) => toNode(node, [raw.defaults.ssh, cluster.ssh, node.ssh])),
       backup: toBackup({ ...raw.defaults.backup, ...cluster.backup }, Object.keys(raw.stores)),
+      retention: toRetention({ ...raw.defaults.retention, ...cluster.retention }),
       restore: toRestore(
         { ...raw.defaults.restore, ...cluster.restore },
         { ...raw.defaults.approvals, ...cluster.approvals },
@@ -44,6 +55,8 @@ export function buildConfig(raw: RawConfig): Config {
       ),
     })),
     audit: { folder: raw.audit.folder, store: raw.audit.store ?? Object.keys(raw.stores)[0] ?? '' },
+    encryption: { ...raw.encryption, passphraseFile: raw.encryption.passphraseFile },
+    scrub: { enabled: raw.scrub.enabled, everyMs: raw.scrub.every, rateLimit: raw.scrub.rateLimit },
     stepUpKey: raw.stepUp?.key,
     worker,
     log,
@@ -51,16 +64,54 @@ export function buildConfig(raw: RawConfig): Config {
 }
 
 function toStore(name: string, raw: z.infer<typeof storeSchema>): StoreConfig {
-  if (raw.type === 'folder') return { name, type: 'folder', path: raw.path };
-  const { accessKeyId, secretAccessKey, ...rest } = raw;
+  const retention = raw.retention && toKeep(raw.retention);
+  switch (raw.type) {
+    case 'folder':
+      return { name, type: 'folder', path: raw.path, retention };
+    case 's3': {
+      const { accessKeyId, secretAccessKey, ...rest } = raw;
+      const { endpoint, caFile, serverSideEncryption, kmsKeyId, storageClass } = raw;
+      const credentials =
+        accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey };
+      return { ...rest, name, endpoint, caFile, serverSideEncryption, kmsKeyId, storageClass, credentials, retention };
+    }
+    case 'sftp': {
+      const { host, path, legacyAlgorithms, type } = raw;
+      return { name, type, host, path, legacyAlgorithms, ssh: toLogin([raw]), retention };
+    }
+    case 'azure-blob': {
+      const { type, endpoint, container, prefix, allowPlainHttp, caFile } = raw;
+      return {
+        ...{ name, type, endpoint, container, prefix, allowPlainHttp, caFile, retention },
+        credentials: toAzureCredentials(raw),
+      };
+    }
+  }
+}
+
+type RawAzure = Extract<z.infer<typeof storeSchema>, { type: 'azure-blob' }>;
+
+function toAzureCredentials({ accountName, accountKey, sasToken }: RawAzure): AzureBlobStoreConfig['credentials'] {
+  if (sasToken !== undefined) return { kind: 'sas', sasToken };
+  return accountName === undefined || accountKey === undefined
+    ? { kind: 'default' }
+    : { kind: 'key', accountName, accountKey };
+}
+
+/** Half of what there is may go at once without a person's word. */
+const MOST_AT_ONCE = 0.5;
+const STRAY_GRACE_MS = 86_400_000;
+
+function toRetention({ mostAtOnce, strayGrace, ...keep }: RawRetention): RetentionSpec {
   return {
-    ...rest,
-    name,
-    endpoint: raw.endpoint,
-    caFile: raw.caFile,
-    credentials:
-      accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey },
+    policy: toKeep(keep),
+    mostAtOnce: mostAtOnce ?? MOST_AT_ONCE,
+    strayGraceMs: strayGrace ?? STRAY_GRACE_MS,
   };
+}
+
+function toKeep(raw: RawKeep): RetentionPolicy {
+  return Object.fromEntries(Object.entries(raw).filter(([, count]) => count !== undefined));
 }
 
 function toNode(raw: { name: string; address: string }, layers: readonly RawSsh[]): NodeSpec {
@@ -99,6 +150,7 @@ function toBackup(raw: RawBackup, allStores: readonly string[]): BackupPolicy {
     timeoutMs: raw.timeout ?? 3_600_000,
     stallTimeoutMs: raw.stallTimeout ?? 60_000,
     rateLimit: raw.rateLimit,
+    compression: raw.compression ?? 'none',
     attempts: raw.attempts ?? 3,
   };
 }

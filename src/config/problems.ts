@@ -44,7 +44,40 @@ const KNOWN_KEYS = [
   ],
   ...['rpo', 'timeout', 'stallTimeout', 'rateLimit', 'attempts', 'concurrency', 'level', 'results', 'alerts'],
   ...['restore', 'approvals', 'expires', 'onFailure', 'kubelet', 'manifests', 'stepUp', 'breakGlass', 'key', 'audit'],
-  ...['folder', 'store'],
+  ...[
+    'folder',
+    'store',
+    'host',
+    'container',
+    'accountName',
+    'accountKey',
+    'sasToken',
+    'legacyAlgorithms',
+    'storageClass',
+  ],
+  ...[
+    'serverSideEncryption',
+    'kmsKeyId',
+    'retention',
+    'last',
+    'days',
+    'hourly',
+    'daily',
+    'weekly',
+    'monthly',
+    'yearly',
+  ],
+  ...[
+    'mostAtOnce',
+    'strayGrace',
+    'compression',
+    'encryption',
+    'recipients',
+    'identityFiles',
+    'scrub',
+    'enabled',
+    'every',
+  ],
 ];
 
 function unknownKey(key: string, at: Path): string {
@@ -62,7 +95,7 @@ function renderPath(path: Path): string {
     .join('');
 }
 
-const MAY_BE_SECRET = /token|secret|password|passphrase|accesskey|\burl$|^key$/i;
+const MAY_BE_SECRET = /token|secret|password|passphrase|accesskey|accountkey|\burl$|^key$/i;
 
 function renderValue(path: Path, raw: unknown): string {
   const value = valueAt(raw, path);
@@ -119,7 +152,7 @@ export function referenceProblems(raw: unknown): ConfigProblem[] {
       found.push(...loginProblems(raw, ['clusters', i, 'nodes', j, 'ssh'], [defaults, at(cluster, 'ssh')]));
     });
   });
-  found.push(...approvalProblems(raw));
+  found.push(...approvalProblems(raw), ...encryptionProblems(raw));
   const copy = at(at(raw, 'audit'), 'store');
   if (typeof copy === 'string' && !stores.includes(copy))
     found.push(problem(['audit', 'store'], raw, oneOf('a store', stores)));
@@ -189,7 +222,40 @@ function storeProblems(raw: unknown, key: string, store: unknown): ConfigProblem
     found.push(
       problem(['stores', key], raw, "accessKeyId and secretAccessKey together, or neither (the SDK's default chain)"),
     );
+  if (at(store, 'kmsKeyId') !== undefined && at(store, 'serverSideEncryption') !== 'aws:kms')
+    found.push(problem(['stores', key, 'kmsKeyId'], raw, 'serverSideEncryption: aws:kms beside it'));
+  if (at(store, 'type') === 'sftp') found.push(...sftpProblems(raw, key, store));
+  if (at(store, 'type') === 'azure-blob') found.push(...azureProblems(raw, key, store));
   return found;
+}
+
+function sftpProblems(raw: unknown, key: string, store: unknown): ConfigProblem[] {
+  const path = ['stores', key];
+  const found: ConfigProblem[] = [];
+  if (at(store, 'user') === undefined) found.push(problem([...path, 'user'], raw, 'the login on the server'));
+  if (at(store, 'hostKey') === undefined)
+    found.push(problem([...path, 'hostKey'], raw, "the server's fingerprint, SHA256:…, as ssh-keygen -l prints it"));
+  if (AUTH_KEYS.filter((one) => at(store, one) !== undefined).length !== 1)
+    found.push(problem(path, raw, 'exactly one of keyFile, agent and passwordFile'));
+  const via = at(store, 'via');
+  const bastions = Object.keys(record(at(raw, 'bastions')));
+  if (typeof via === 'string' && !bastions.includes(via))
+    found.push(problem([...path, 'via'], raw, oneOf('a jump host', bastions)));
+  return found;
+}
+
+function azureProblems(raw: unknown, key: string, store: unknown): ConfigProblem[] {
+  const [name, secret, sas] = ['accountName', 'accountKey', 'sasToken'].map((field) => at(store, field) !== undefined);
+  const fits = sas === true ? secret !== true : name === secret;
+  const expected = "accountName and accountKey together, or sasToken, or none of them (the environment's own identity)";
+  return fits ? [] : [problem(['stores', key], raw, expected)];
+}
+
+/** age allows a passphrase only by itself. */
+function encryptionProblems(raw: unknown): ConfigProblem[] {
+  const encryption = at(raw, 'encryption');
+  const both = at(encryption, 'passphraseFile') !== undefined && list(at(encryption, 'recipients')).length > 0;
+  return both ? [problem(['encryption'], raw, 'either recipients or passphraseFile, not both')] : [];
 }
 
 function oneOf(what: string, names: readonly string[]): string {

@@ -80,6 +80,7 @@ function backupSchema(calendar: CronCalendar) {
     timeout: duration().optional(),
     stallTimeout: duration().optional(),
     rateLimit: size.optional(),
+    compression: z.enum(['zstd', 'none'], { error: 'zstd or none' }).optional(),
     attempts: z
       .int({ error: 'a whole number from 1 to 10' })
       .min(1, { error: 'a whole number from 1 to 10' })
@@ -112,6 +113,38 @@ const approvalsSchema = z.strictObject({
 });
 export type RawApprovals = z.infer<typeof approvalsSchema>;
 
+const keepCount = z
+  .int({ error: 'a whole number from 0 to 100000' })
+  .min(0, { error: 'a whole number from 0 to 100000' })
+  .max(100_000, { error: 'a whole number from 0 to 100000' });
+const percent = 'a share such as 50%, from 1% to 100%';
+
+const keepSchema = z.strictObject(
+  {
+    last: keepCount.optional(),
+    days: keepCount.optional(),
+    hourly: keepCount.optional(),
+    daily: keepCount.optional(),
+    weekly: keepCount.optional(),
+    monthly: keepCount.optional(),
+    yearly: keepCount.optional(),
+  },
+  { error: 'a section with last, days, hourly, daily, weekly, monthly or yearly' },
+);
+export type RawKeep = z.infer<typeof keepSchema>;
+
+const retentionSchema = keepSchema.extend({
+  mostAtOnce: checked(percent, (value) => /^([1-9]\d?|100)%$/.test(value))
+    .transform((value) => Number(value.slice(0, -1)) / 100)
+    .optional(),
+  strayGrace: duration('a duration from 1h, such as 1d')
+    .refine((ms) => ms >= 3_600_000, { error: 'a duration from 1h, such as 1d' })
+    .optional(),
+});
+export type RawRetention = z.infer<typeof retentionSchema>;
+
+const prefix = text('a path without leading or trailing slash', /^[^/].*[^/]$|^[^/]$|^$/).default('');
+
 export const storeSchema = z.discriminatedUnion(
   'type',
   [
@@ -120,16 +153,44 @@ export const storeSchema = z.discriminatedUnion(
       endpoint: text('the URL of the S3 endpoint', /^https?:\/\/[^/@]+\/?$/).optional(),
       region: text('a region').default('us-east-1'),
       bucket: text('the name of a bucket', /^[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}$/),
-      prefix: text('a path without leading or trailing slash', /^[^/].*[^/]$|^[^/]$|^$/).default(''),
+      prefix,
       forcePathStyle: flag.default(false),
       allowPlainHttp: flag.default(false),
       caFile: text('the path of a PEM file').optional(),
       accessKeyId: secret.optional(),
       secretAccessKey: secret.optional(),
+      serverSideEncryption: z.enum(['AES256', 'aws:kms'], { error: 'AES256 or aws:kms' }).optional(),
+      kmsKeyId: text('the id or ARN of a KMS key').optional(),
+      storageClass: text('a storage class such as STANDARD_IA', /^[A-Z][A-Z0-9_]+$/).optional(),
+      retention: keepSchema.optional(),
     }),
-    z.strictObject({ type: z.literal('folder'), path: text('an absolute path', /^\//) }),
+    z.strictObject({
+      type: z.literal('sftp'),
+      host: text('a host name or address', /^[^\s/]+$/),
+      path: text('an absolute path on the server', /^\//),
+      legacyAlgorithms: flag.default(false),
+      retention: keepSchema.optional(),
+      ...sshSchema.omit({ sudo: true }).shape,
+    }),
+    z.strictObject({
+      type: z.literal('azure-blob'),
+      endpoint: text('the URL of the storage account', /^https?:\/\/[^/@]+(\/[^/@]+)?\/?$/),
+      container: text('the name of a container', /^[a-z0-9](-?[a-z0-9]){2,62}$/),
+      prefix,
+      allowPlainHttp: flag.default(false),
+      caFile: text('the path of a PEM file').optional(),
+      accountName: text('the name of the storage account', /^[a-z0-9]{3,24}$/).optional(),
+      accountKey: secret.optional(),
+      sasToken: secret.optional(),
+      retention: keepSchema.optional(),
+    }),
+    z.strictObject({
+      type: z.literal('folder'),
+      path: text('an absolute path', /^\//),
+      retention: keepSchema.optional(),
+    }),
   ],
-  { error: 'type: s3 or type: folder' },
+  { error: 'type: s3, sftp, azure-blob or folder' },
 );
 
 export function configSchema(calendar: CronCalendar) {
@@ -181,10 +242,11 @@ export function configSchema(calendar: CronCalendar) {
         .strictObject({
           ssh: sshSchema.default({}),
           backup: backup.default({}),
+          retention: retentionSchema.default({}),
           restore: restoreSchema.default({}),
           approvals: approvalsSchema.default({}),
         })
-        .default({ ssh: {}, backup: {}, restore: {}, approvals: {} }),
+        .default({ ssh: {}, backup: {}, retention: {}, restore: {}, approvals: {} }),
       clusters: z
         .array(
           z.strictObject({
@@ -201,6 +263,7 @@ export function configSchema(calendar: CronCalendar) {
               )
               .min(1, { error: 'at least one node' }),
             backup: backup.default({}),
+            retention: retentionSchema.default({}),
             restore: restoreSchema.default({}),
             approvals: approvalsSchema.default({}),
           }),
@@ -213,6 +276,30 @@ export function configSchema(calendar: CronCalendar) {
           { error: 'a section with folder and store' },
         )
         .default({ folder: '/var/lib/keyturn/audit' }),
+      encryption: z
+        .strictObject(
+          {
+            recipients: z
+              .array(text('an age recipient (age1…)', /^age1[a-z0-9]{10,}$/), { error: 'a list of age recipients' })
+              .default([]),
+            passphraseFile: text('the path of a file with the passphrase').optional(),
+            identityFiles: z
+              .array(text('the path of an age identity file'), { error: 'a list of age identity files' })
+              .default([]),
+          },
+          { error: 'a section with recipients or passphraseFile, and identityFiles' },
+        )
+        .default({ recipients: [], identityFiles: [] }),
+      scrub: z
+        .strictObject(
+          {
+            enabled: flag.default(true),
+            every: duration().default(30 * 86_400_000),
+            rateLimit: size.default(20_000_000),
+          },
+          { error: 'a section with enabled, every and rateLimit' },
+        )
+        .default({ enabled: true, every: 30 * 86_400_000, rateLimit: 20_000_000 }),
       stepUp: z
         .strictObject({ key: secret }, { error: 'a section with key, which seals the secrets of one-time codes' })
         .optional(),

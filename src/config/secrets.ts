@@ -35,14 +35,17 @@ interface MaybeSecret {
 }
 
 function storeSecrets(stores: Config['stores']): readonly MaybeSecret[] {
-  return stores.flatMap((store) =>
-    store.type === 's3'
-      ? [
-          { path: `stores.${store.name}.accessKeyId`, ref: store.credentials?.accessKeyId },
-          { path: `stores.${store.name}.secretAccessKey`, ref: store.credentials?.secretAccessKey },
-        ]
-      : [],
-  );
+  return stores.flatMap((store): readonly MaybeSecret[] => {
+    const at = (field: string, ref: SecretRef | undefined) => ({ path: `stores.${store.name}.${field}`, ref });
+    if (store.type === 's3') {
+      const { accessKeyId, secretAccessKey } = store.credentials ?? {};
+      return [at('accessKeyId', accessKeyId), at('secretAccessKey', secretAccessKey)];
+    }
+    if (store.type !== 'azure-blob') return [];
+    const { credentials } = store;
+    if (credentials.kind === 'key') return [at('accountKey', credentials.accountKey)];
+    return credentials.kind === 'sas' ? [at('sasToken', credentials.sasToken)] : [];
+  });
 }
 
 function slackSecrets({ botToken, appToken, signingSecret }: Config['slack'], role: Role): readonly MaybeSecret[] {

@@ -1,6 +1,7 @@
 /** Owns the configuration as the program sees it. */
 import type { ClusterSpec, SshLogin } from '../domain/cluster.ts';
 import type { RoleHolders } from '../domain/permission.ts';
+import type { RetentionPolicy } from '../domain/retention.ts';
 
 /** A secret, by reference: the value is read when used and never kept in the configuration. */
 export type SecretRef = { readonly env: string } | { readonly file: string };
@@ -47,15 +48,61 @@ export interface S3StoreConfig {
   readonly caFile: string | undefined;
   /** Undefined: the SDK's default chain (environment, profile, role). */
   readonly credentials: { readonly accessKeyId: SecretRef; readonly secretAccessKey: SecretRef } | undefined;
+  readonly serverSideEncryption: 'AES256' | 'aws:kms' | undefined;
+  /** Only with `aws:kms`; undefined: the bucket's or AWS's own key. */
+  readonly kmsKeyId: string | undefined;
+  /** Of snapshots; manifests stay in the standard class. */
+  readonly storageClass: string | undefined;
+  /** Instead of the cluster's own. */
+  readonly retention: RetentionPolicy | undefined;
+}
+
+export interface SftpStoreConfig {
+  readonly name: string;
+  readonly type: 'sftp';
+  readonly host: string;
+  /** Absolute, on the server; must exist. */
+  readonly path: string;
+  readonly ssh: SshLogin;
+  /** Also offer what OpenSSH gave up: diffie-hellman-group1-sha1, ssh-rsa and the like. */
+  readonly legacyAlgorithms: boolean;
+  readonly retention: RetentionPolicy | undefined;
+}
+
+export interface AzureBlobStoreConfig {
+  readonly name: string;
+  readonly type: 'azure-blob';
+  /** `https://ACCOUNT.blob.core.windows.net`; of others with the account behind it. */
+  readonly endpoint: string;
+  readonly container: string;
+  readonly prefix: string;
+  readonly allowPlainHttp: boolean;
+  readonly caFile: string | undefined;
+  /** 'default': what the environment has (managed identity, workload identity, service principal). */
+  readonly credentials:
+    | { readonly kind: 'key'; readonly accountName: string; readonly accountKey: SecretRef }
+    | { readonly kind: 'sas'; readonly sasToken: SecretRef }
+    | { readonly kind: 'default' };
+  readonly retention: RetentionPolicy | undefined;
 }
 
 export interface FolderStoreConfig {
   readonly name: string;
   readonly type: 'folder';
   readonly path: string;
+  readonly retention: RetentionPolicy | undefined;
 }
 
-export type StoreConfig = S3StoreConfig | FolderStoreConfig;
+export type StoreConfig = S3StoreConfig | SftpStoreConfig | AzureBlobStoreConfig | FolderStoreConfig;
+
+export interface EncryptionConfig {
+  /** age recipients, `age1…`; empty: new snapshots are not encrypted, unless there is a passphrase. */
+  readonly recipients: readonly string[];
+  /** Instead of recipients. */
+  readonly passphraseFile: string | undefined;
+  /** Needed for restores and drills of what is encrypted, and for nothing else. */
+  readonly identityFiles: readonly string[];
+}
 
 export interface Config {
   readonly slack: SlackConfig;
@@ -64,6 +111,9 @@ export interface Config {
   readonly bastions: readonly { readonly name: string; readonly address: string; readonly ssh: SshLogin }[];
   readonly people: RoleHolders;
   readonly clusters: readonly ClusterSpec[];
+  readonly encryption: EncryptionConfig;
+  /** Every stored copy is read again within `everyMs`, at `rateLimit` bytes a second. */
+  readonly scrub: { readonly enabled: boolean; readonly everyMs: number; readonly rateLimit: number };
   readonly audit: {
     /** On the disk of each machine that runs Keyturn. */
     readonly folder: string;

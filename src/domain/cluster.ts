@@ -1,5 +1,7 @@
 /** Owns what a cluster, a node and a member are: what is configured, and what is found out by looking. */
 import type { RestorePolicy } from './restore-policy.ts';
+import type { RetentionSpec } from './retention.ts';
+import type { Encoding } from './snapshot.ts';
 
 /** How to log in to a node or jump host; secrets are file paths or agent sockets, never values. */
 export interface SshLogin {
@@ -40,6 +42,8 @@ export interface BackupPolicy {
   readonly stallTimeoutMs: number;
   /** Bytes a second read from etcd; undefined: as fast as it goes. */
   readonly rateLimit: number | undefined;
+  /** Of new snapshots. */
+  readonly compression: Encoding['compression'];
   /** Attempts in all, at least 1. */
   readonly attempts: number;
 }
@@ -49,6 +53,7 @@ export interface ClusterSpec {
   readonly name: string;
   readonly nodes: readonly NodeSpec[];
   readonly backup: BackupPolicy;
+  readonly retention: RetentionSpec;
   readonly restore: RestorePolicy;
 }
 

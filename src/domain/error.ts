@@ -35,6 +35,13 @@ export type ErrorCode =
   | 'store.full'
   | 'store.refused' // any other final refusal by the store
   | 'store.corrupt' // what was read back is not what was written
+  | 'store.locked' // the store does not let go of an object: object lock, legal hold, immutability
+  | 'snapshot.unknown' // no snapshot of that name
+  | 'snapshot.damaged' // a stored copy, or its manifest, is not what was written; another read gives the same
+  | 'compression.failed'
+  | 'encryption.failed'
+  | 'encryption.no-identity' // none of the configured identities opens it
+  | 'retention.not-now' // what was confirmed is not what would be removed now
   | 'queue.unavailable'
   | 'lease.lost' // someone else may hold the cluster now; stop at once
   | 'plan.node-missing' // a member of the cluster was not reached, or runs on a node that is not configured

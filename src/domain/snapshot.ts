@@ -2,13 +2,25 @@
  * Owns the snapshot record (its manifest) and the names of objects in a store.
  * A snapshot without a manifest is not a snapshot: the manifest is written last.
  */
+import { createHash } from 'node:crypto';
 
 /** Version of the manifest's format; readers refuse what they don't know. */
-export const MANIFEST_FORMAT = 1;
+export const MANIFEST_FORMAT = 2;
+
+/** How the stored object is made of the snapshot: compressed first, then encrypted. */
+export interface Encoding {
+  readonly compression: 'none' | 'zstd';
+  readonly encryption: 'none' | 'age';
+  /** Whose identity opens it: public age recipients, or `passphrase`; empty without encryption. */
+  readonly recipients: readonly string[];
+}
+
+export const PLAIN: Encoding = { compression: 'none', encryption: 'none', recipients: [] };
 
 /** The manifest, as stored in JSON. uint64 values are decimal strings, times are ISO 8601 in UTC, sizes bytes. */
 export interface SnapshotRecord {
-  readonly format: typeof MANIFEST_FORMAT;
+  /** 1: written before there were encodings; it has no seal either. */
+  readonly format: 1 | typeof MANIFEST_FORMAT;
   /** Unique within the cluster, sorts by time: `20261121T060000Z-17`. */
   readonly id: string;
   readonly cluster: string;
@@ -24,6 +36,7 @@ export interface SnapshotRecord {
   readonly keys: string;
   /** The stored object. */
   readonly object: { readonly key: string; readonly size: number; readonly sha256: string };
+  readonly encoding: Encoding;
   /** The snapshot as etcd gave it, trailer included; equal to `object` without compression and encryption. */
   readonly size: number;
   readonly sha256: string;
@@ -60,25 +73,41 @@ export function clusterPrefix(cluster: string): string {
   return `${cluster}/`;
 }
 
-export function objectKey(cluster: string, id: string): string {
-  return `${clusterPrefix(cluster)}${id}.db`;
+/** `prod/20261121T060000Z-17.db`, with `.zst` and `.age` behind it as tools expect them. */
+export function objectKey(cluster: string, id: string, { compression, encryption }: Encoding = PLAIN): string {
+  const suffix = `${compression === 'zstd' ? '.zst' : ''}${encryption === 'age' ? '.age' : ''}`;
+  return `${clusterPrefix(cluster)}${id}.db${suffix}`;
 }
 
 export const MANIFEST_SUFFIX = '.manifest.json';
+/** Beside a manifest: why retention must not remove the snapshot. */
+export const HOLD_SUFFIX = '.hold.json';
+/** Beside a manifest: what a later look found wrong with this copy. */
+export const DAMAGE_SUFFIX = '.damaged.json';
 
 export function manifestKey(cluster: string, id: string): string {
   return `${clusterPrefix(cluster)}${id}${MANIFEST_SUFFIX}`;
 }
 
+export function holdKey(cluster: string, id: string): string {
+  return `${clusterPrefix(cluster)}${id}${HOLD_SUFFIX}`;
+}
+
+export function damageKey(cluster: string, id: string): string {
+  return `${clusterPrefix(cluster)}${id}${DAMAGE_SUFFIX}`;
+}
+
+const OBJECT_SUFFIX = /\.db(\.zst)?(\.age)?$/;
+
 /** Keyturn's own objects of this cluster; whatever else lies beside them is somebody else's. */
 export function isOwnObject(cluster: string, key: string): boolean {
   const prefix = clusterPrefix(cluster);
-  return key.startsWith(prefix) && /^\d{8}T\d{6}Z-\d+\.db$/.test(key.slice(prefix.length));
+  return key.startsWith(prefix) && /^\d{8}T\d{6}Z-\d+\.db(\.zst)?(\.age)?$/.test(key.slice(prefix.length));
 }
 
 /** The manifest that makes this object a snapshot. */
 export function manifestKeyOf(objectKey: string): string {
-  return objectKey.replace(/\.db$/, MANIFEST_SUFFIX);
+  return objectKey.replace(OBJECT_SUFFIX, MANIFEST_SUFFIX);
 }
 
 /** Only verified snapshots count against the RPO: etcd's own hash fitted what was read. */
@@ -93,9 +122,22 @@ export const MAX_MANIFEST_SIZE = 64 * 1024;
 export type ParsedManifest =
   { readonly ok: true; readonly record: SnapshotRecord } | { readonly ok: false; readonly problem: string };
 
-/** The manifest's text, as it is stored. */
+/** The manifest's text, as it is stored: sealed, so that a byte that flips anywhere in it is seen. */
 export function serialiseManifest(record: SnapshotRecord): string {
-  return `${JSON.stringify(record, null, 2)}\n`;
+  if (record.format !== 1) return pretty({ ...record, seal: sealOf(record) });
+  return pretty(without(record, 'encoding'));
+}
+
+function without(value: object, field: string): object {
+  return Object.fromEntries(Object.entries(value).filter(([name]) => name !== field));
+}
+
+function pretty(value: object): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+function sealOf(record: object): string {
+  return createHash('sha256').update(JSON.stringify(record)).digest('hex');
 }
 
 /**
@@ -111,12 +153,17 @@ export function parseManifest(text: string): ParsedManifest {
     return { ok: false, problem: 'not JSON' };
   }
   const format = isObject(value) ? value['format'] : undefined;
-  if (format !== MANIFEST_FORMAT) {
-    return { ok: false, problem: `format ${printable(format)}, and this Keyturn reads format ${MANIFEST_FORMAT}` };
+  if (!isObject(value) || (format !== 1 && format !== MANIFEST_FORMAT)) {
+    return {
+      ok: false,
+      problem: `format ${printable(format)}, and this Keyturn reads formats 1 and ${MANIFEST_FORMAT}`,
+    };
   }
-  const problem = misfit(value, manifestShape, 'manifest');
+  const problem = misfit(value, format === 1 ? firstShape : sealedShape, 'manifest');
   if (problem !== undefined) return { ok: false, problem };
-  const record = value as SnapshotRecord; // every field was just looked at
+  // Every field was just looked at.
+  const record = (format === 1 ? { ...value, encoding: PLAIN } : without(value, 'seal')) as unknown as SnapshotRecord;
+  if (format !== 1 && serialiseManifest(record) !== text) return { ok: false, problem: 'changed since it was written' };
   return isObjectOf(record)
     ? { ok: true, record }
     : { ok: false, problem: 'manifest.object.key: expected a name within the cluster' };
@@ -170,8 +217,8 @@ const trigger: Check = (value) => {
   return problem === undefined ? undefined : `a whole trigger (${problem})`;
 };
 
-const manifestShape: Readonly<Record<keyof SnapshotRecord, Check | Shape>> = {
-  format: oneOf(MANIFEST_FORMAT),
+const firstShape: Readonly<Record<Exclude<keyof SnapshotRecord, 'encoding'>, Check | Shape>> = {
+  format: oneOf(1, MANIFEST_FORMAT),
   id: text(/^\d{8}T\d{6}Z-\d{1,16}$/, 'an id like 20261121T060000Z-17'),
   cluster: text(/^(?!\.)[^/\\\p{Cc}\p{Cs}]{1,200}$/u, "a cluster's name"),
   clusterId: uint64,
@@ -190,6 +237,11 @@ const manifestShape: Readonly<Record<keyof SnapshotRecord, Check | Shape>> = {
   operation: name,
   trigger,
   checks: listOf(oneOf('sha256-trailer', 'size', 'bolt-magic', 'read-back')),
+};
+const sealedShape = {
+  ...firstShape,
+  encoding: { compression: oneOf('none', 'zstd'), encryption: oneOf('none', 'age'), recipients: listOf(name) },
+  seal: sha256,
 };
 
 /** The first difference between a value and its shape; undefined when there is none. */

@@ -67,7 +67,7 @@ test('a manifest whose object is missing or of another size is a problem, not a 
 
 test.each([
   ['not JSON', () => '{'],
-  ['of a later format', () => JSON.stringify({ ...snapshotRecord(), format: 2 })],
+  ['of a later format', () => JSON.stringify({ ...snapshotRecord(), format: 3 })],
   ["another cluster's", () => serialiseManifest(snapshotRecord({ cluster: 'other' }))],
   ["another snapshot's", () => serialiseManifest(snapshotRecord(day(7)))],
   ['too long', () => ' '.repeat(70_000)],

@@ -14,6 +14,7 @@ import type { ClusterSpec } from '../../src/domain/cluster.ts';
 import type { KeyturnEvent } from '../../src/domain/event.ts';
 import type { BackupJob } from '../../src/domain/job.ts';
 import { runBackup } from '../../src/jobs/run-backup.ts';
+import { fakeCatalogue } from '../fakes/catalogue.ts';
 import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { peakMemoryOf } from './results.ts';
@@ -60,7 +61,7 @@ async function backup({ cluster, store, id }: BackupTask): Promise<BackupReport>
       etcd: etcdClient(sshShell({ bastions: [] }), { steps: detachedSteps() }),
       lease: fakeClusterLease(),
       queue: fakeJobQueue(systemClock),
-      catalogue: { list: async () => ({ snapshots: [], problems: [] }) },
+      catalogue: fakeCatalogue(() => ({ snapshots: [], problems: [] })),
       calendar: cronCalendar,
       publish: async (event) => void events.push(event),
       clock: systemClock,

@@ -6,7 +6,7 @@ import { cloneDir, defaultCacheDir } from '../../deploy/local/parts/host.ts';
 import { ensureRootfs } from '../../deploy/local/parts/rootfs.ts';
 import { startS3 } from '../../deploy/local/services/s3.ts';
 import type { ClusterSpec } from '../../src/domain/cluster.ts';
-import { restorePolicy } from '../support/specs.ts';
+import { restorePolicy, retentionSpec } from '../support/specs.ts';
 import type { EtcdAccess } from './kv.ts';
 import type { BackupReport, BackupTask } from './keyturn.ts';
 import { bySsh, compilePrograms, letRootIn, startProgram, type Program } from './programs.ts';
@@ -136,8 +136,10 @@ function assemble(
         timeoutMs: 600_000,
         stallTimeoutMs: 30_000,
         rateLimit,
+        compression: 'none',
         attempts: 1,
       },
+      retention: retentionSpec(),
       restore: restorePolicy(),
     }),
     backup: async (cluster, id) => {

@@ -14,6 +14,7 @@ import { buildCommands } from '../../src/commands/index.ts';
 import type { CommandDeps } from '../../src/commands/deps.ts';
 import type { KeyturnEvent } from '../../src/domain/event.ts';
 import { retriedBackupId } from '../../src/domain/job.ts';
+import { fakeCatalogue } from '../fakes/catalogue.ts';
 import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
@@ -290,7 +291,7 @@ describe('Slack away', () => {
   );
 
   test('a command typed just before is answered just after', async () => {
-    const slow = { list: () => wait(300).then(() => ({ snapshots: [stored()], problems: [] })) };
+    const slow = fakeCatalogue(() => wait(300).then(() => ({ snapshots: [stored()], problems: [] })));
     const w = await world({ deps: { catalogue: slow } });
     await w.workspace.runCommand('noor', 'general', '/etcd snapshots prod-eu');
     const outage = await w.workspace.outage('unavailable');
@@ -338,7 +339,7 @@ test('a refresh of the connections loses no command', async () => {
 });
 
 test('200 commands are all acked before they are answered, and each is answered once', async () => {
-  const slow = { list: () => wait(500).then(() => ({ snapshots: [], problems: [] })) };
+  const slow = fakeCatalogue(() => wait(500).then(() => ({ snapshots: [], problems: [] })));
   const w = await world({ deps: { catalogue: slow } });
   await w.workspace.waitForConnections(2);
   const ms: number[] = [];

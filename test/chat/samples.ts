@@ -2,9 +2,11 @@
 import type { ClusterSpec, ClusterStatus, MemberStatus } from '../../src/domain/cluster.ts';
 import type { KeyturnEvent } from '../../src/domain/event.ts';
 import type { Person } from '../../src/domain/permission.ts';
+import { PLAIN } from '../../src/domain/snapshot.ts';
 import type { SnapshotRecord, StoredSnapshot } from '../../src/domain/snapshot.ts';
+import { fakeCatalogue } from '../fakes/catalogue.ts';
 import type { CronCalendar, Log, SnapshotCatalogue } from '../../src/ports.ts';
-import { restorePolicy } from '../support/specs.ts';
+import { restorePolicy, retentionSpec } from '../support/specs.ts';
 
 /** As hostile and as long as a name or an error text gets. */
 export const HOSTILE =
@@ -31,16 +33,18 @@ export function spec(name: string, backup: Partial<ClusterSpec['backup']> = {}):
       timeoutMs: 900_000,
       stallTimeoutMs: 60_000,
       rateLimit: undefined,
+      compression: 'none',
       attempts: 3,
       ...backup,
     },
+    retention: retentionSpec(),
     restore: restorePolicy(),
   };
 }
 
 export function record(change: Partial<SnapshotRecord> = {}): SnapshotRecord {
   return {
-    format: 1,
+    format: 2,
     id: '20261121T060000Z-17',
     cluster: 'prod-eu',
     clusterId: '14841639068965178418',
@@ -51,6 +55,7 @@ export function record(change: Partial<SnapshotRecord> = {}): SnapshotRecord {
     revisionAfter: '88213',
     keys: '10233',
     object: { key: 'prod-eu/20261121T060000Z-17.db', size: 412_000_032, sha256: 'ab12cd34ef56'.padEnd(64, '0') },
+    encoding: PLAIN,
     size: 412_000_032,
     sha256: 'ab12cd34ef56'.padEnd(64, '0'),
     source: 'stream',
@@ -106,13 +111,10 @@ export const sixHourly: CronCalendar = {
 
 /** Newest first, as the port says. */
 export function catalogueOf(snapshots: readonly StoredSnapshot[], failing: readonly string[] = []): SnapshotCatalogue {
-  return {
-    list: (cluster) =>
-      Promise.resolve({
-        snapshots: snapshots.filter((s) => s.record.cluster === cluster),
-        problems: failing.map((store) => ({ store, message: 'is away', hint: 'Look after it.' })),
-      }),
-  };
+  return fakeCatalogue((cluster) => ({
+    snapshots: snapshots.filter((s) => s.record.cluster === cluster),
+    problems: failing.map((store) => ({ store, message: 'is away', hint: 'Look after it.' })),
+  }));
 }
 
 const OPERATION = 'backup-prod-eu-20261121T061500000Z-ab12';

@@ -7,6 +7,7 @@ import { KeyturnError } from '../../src/domain/error.ts';
 import type { KeyturnEvent } from '../../src/domain/event.ts';
 import type { BackupJob } from '../../src/domain/job.ts';
 import { catalogueOf, member, person, silentLog, sixHourly, spec, stored } from '../chat/samples.ts';
+import { fakeCatalogue } from '../fakes/catalogue.ts';
 import { fakeClock } from '../fakes/clock.ts';
 import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd } from '../fakes/etcd-client.ts';
@@ -216,7 +217,7 @@ describe('the overview', () => {
 
   test('of 300 clusters with silent stores ends in bounded time', async () => {
     const many = Array.from({ length: 300 }, (_, i) => spec(`c${i}`));
-    const silent = { list: () => new Promise<never>(() => undefined) };
+    const silent = fakeCatalogue(() => new Promise<never>(() => undefined));
     const { clock, commands } = world({ clusters: many, catalogue: silent });
     const report = commands.showClusters(onlooker);
     // 20 s for those asked first, an instant for each that comes after.
@@ -229,12 +230,10 @@ describe('the overview', () => {
 
   test('is one look for people who ask at the same time', async () => {
     let looks = 0;
-    const catalogue = {
-      list: () => {
-        looks += 1;
-        return Promise.resolve({ snapshots: [], problems: [] });
-      },
-    };
+    const catalogue = fakeCatalogue(() => {
+      looks += 1;
+      return { snapshots: [], problems: [] };
+    });
     const { clock, commands } = world({ clusters: [spec('a')], catalogue });
     await Promise.all([commands.showClusters(onlooker), commands.showClusters(operator)]);
     expect(looks).toBe(1);

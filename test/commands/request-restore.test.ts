@@ -5,6 +5,7 @@ import { planDigest } from '../../src/domain/plan.ts';
 import type { Plan } from '../../src/domain/plan.ts';
 import { catalogueOf, record, stored } from '../chat/samples.ts';
 import { alice, outsider, requester } from '../support/requests.ts';
+import { fakeCatalogue } from '../fakes/catalogue.ts';
 import { refusalOf, restoreWorld, wish } from '../support/restore-world.ts';
 
 const other = stored({ cluster: 'staging', id: '20261120T000000Z-4', takenAt: '2026-11-20T00:00:00.000Z' });
@@ -278,12 +279,10 @@ describe('the search for a snapshot', () => {
   test('asks the stores once for all the letters of a word', async () => {
     let looks = 0;
     const catalogue = catalogueOf([stored()]);
-    const counted = {
-      list: (cluster: string) => {
-        looks += 1;
-        return catalogue.list(cluster);
-      },
-    };
+    const counted = fakeCatalogue((cluster) => {
+      looks += 1;
+      return catalogue.list(cluster);
+    });
     const world = restoreWorld({ catalogue: counted });
     for (const query of ['2', '20', '202']) await world.commands.findSnapshots(requester, 'prod-eu', query);
     expect(looks).toBe(2);

@@ -77,7 +77,7 @@ test('every field is needed', () => {
 });
 
 test('another format is refused by its number, whatever else is in it', () => {
-  expect(problemOf({ format: 2, anything: true })).toBe('format 2, and this Keyturn reads format 1');
+  expect(problemOf({ format: 3, anything: true })).toBe('format 3, and this Keyturn reads formats 1 and 2');
   expect(problemOf({})).toContain('format undefined');
   expect(problemOf([])).toContain('format undefined');
   expect(problemOf(null)).toContain('format undefined');
@@ -107,4 +107,23 @@ test('no text makes it throw, and a problem is one short line', () => {
       }
     }),
   );
+});
+
+test('a byte that changes anywhere in a manifest is seen', () => {
+  const text = serialiseManifest(snapshotRecord());
+  fc.assert(
+    fc.property(fc.nat(text.length - 1), fc.integer({ min: 0, max: 127 }), (at, code) => {
+      const changed = text.slice(0, at) + String.fromCharCode(code) + text.slice(at + 1);
+      fc.pre(changed !== text);
+      expect(parseManifest(changed).ok).toBe(false);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('a manifest of format 1, without encoding and seal, is still read, and written again as it was', () => {
+  const record = snapshotRecord({ format: 1 });
+  const text = `${JSON.stringify({ ...record, encoding: undefined }, null, 2)}\n`;
+  expect(parseManifest(text)).toEqual({ ok: true, record });
+  expect(serialiseManifest(record)).toBe(text);
 });

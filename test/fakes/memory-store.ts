@@ -1,6 +1,6 @@
 /** A store in memory that keeps the contract of every store, and fails where a test tells it to. */
 import { Readable } from 'node:stream';
-import { assertKey, compareKeys } from '../../src/adapters/stores/keys.ts';
+import { assertKey, compareKeys } from '../../src/domain/object-key.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
 import type { Clock, OpenUpload, SnapshotStore, StoredObject, Upload } from '../../src/ports.ts';
 import { systemClock } from '../../src/adapters/clock.ts';

@@ -1,5 +1,5 @@
 /** A snapshot record that is right in every field; tests change what they are about. */
-import { objectKey, type SnapshotRecord } from '../../src/domain/snapshot.ts';
+import { objectKey, PLAIN, type SnapshotRecord } from '../../src/domain/snapshot.ts';
 
 /** `object.key` follows `cluster` and `id` unless it is given. */
 export function snapshotRecord(changes: Partial<SnapshotRecord> = {}): SnapshotRecord {
@@ -7,7 +7,7 @@ export function snapshotRecord(changes: Partial<SnapshotRecord> = {}): SnapshotR
   const id = changes.id ?? '20261121T060000Z-17';
   const sha256 = changes.sha256 ?? 'a'.repeat(64);
   return {
-    format: 1,
+    format: 2,
     id,
     cluster,
     clusterId: '14841639068965178418',
@@ -17,7 +17,8 @@ export function snapshotRecord(changes: Partial<SnapshotRecord> = {}): SnapshotR
     revisionBefore: '4001',
     revisionAfter: '4007',
     keys: '2000',
-    object: { key: objectKey(cluster, id), size: 100, sha256 },
+    object: { key: objectKey(cluster, id, changes.encoding), size: 100, sha256 },
+    encoding: PLAIN,
     size: 100,
     sha256,
     source: 'stream',

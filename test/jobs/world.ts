@@ -10,7 +10,7 @@ import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd, type FakeEtcdOptions } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { memoryStore } from '../fakes/memory-store.ts';
-import { restorePolicy } from '../support/specs.ts';
+import { restorePolicy, retentionSpec } from '../support/specs.ts';
 
 export const silentLog: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -37,9 +37,11 @@ export function clusterSpec(change: Partial<ClusterSpec['backup']> = {}, name = 
       timeoutMs: 900_000,
       stallTimeoutMs: 10_000,
       rateLimit: undefined,
+      compression: 'none',
       attempts: 3,
       ...change,
     },
+    retention: retentionSpec(),
     restore: restorePolicy(),
   };
 }

@@ -1,5 +1,6 @@
 /** Clusters and nodes as a configuration would name them, for tests that care about little of it. */
 import type { ClusterSpec, NodeSpec } from '../../src/domain/cluster.ts';
+import type { RetentionSpec } from '../../src/domain/retention.ts';
 import type { RestorePolicy } from '../../src/domain/restore-policy.ts';
 
 export function nodeSpec(name: string, change: Partial<NodeSpec> = {}): NodeSpec {
@@ -24,10 +25,17 @@ export function clusterSpec(nodes: readonly NodeSpec[]): ClusterSpec {
       timeoutMs: 60_000,
       stallTimeoutMs: 10_000,
       rateLimit: undefined,
+      compression: 'none',
       attempts: 1,
     },
+    retention: retentionSpec(),
     restore: restorePolicy(),
   };
+}
+
+/** Keeps everything. */
+export function retentionSpec(change: Partial<RetentionSpec> = {}): RetentionSpec {
+  return { policy: {}, mostAtOnce: 0.5, strayGraceMs: 86_400_000, ...change };
 }
 
 export function restorePolicy(change: Partial<RestorePolicy> = {}): RestorePolicy {

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { KeyturnError, type ErrorCode } from '../../domain/error.ts';
 import type { Clock, OpenUpload, SnapshotStore, StoredObject, Upload } from '../../ports.ts';
-import { assertKey, compareKeys, isKey } from './keys.ts';
+import { assertKey, compareKeys, isKey } from '../../domain/object-key.ts';
 
 export interface FolderStoreOptions {
   readonly name: string;

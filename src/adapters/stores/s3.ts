@@ -8,7 +8,7 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import type { Clock, OpenUpload, SnapshotStore, StoredObject } from '../../ports.ts';
-import { assertKey, isKey } from './keys.ts';
+import { assertKey, isKey } from '../../domain/object-key.ts';
 import { checkBucket } from './s3-check.ts';
 import { defaultS3Tuning, s3Access, sha256Hex, signBody, type S3StoreOptions, type S3Tuning } from './s3-client.ts';
 import { isObjectMissing } from './s3-errors.ts';

@@ -1,5 +1,5 @@
 /** Owns which object keys may exist: the same names in every kind of store, so that a snapshot can be copied between them. */
-import { KeyturnError } from '../../domain/error.ts';
+import { KeyturnError } from './error.ts';
 
 const MAX_KEY_BYTES = 900; // S3 allows 1,024, and a configured prefix comes on top
 const MAX_SEGMENT_BYTES = 200; // file systems allow 255, and temporary names are longer
