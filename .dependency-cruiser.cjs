@@ -23,6 +23,7 @@ module.exports = {
     },
     only('ports-import-domain', '^src/ports\\.ts$', '^src/domain/'),
     only('config-imports-domain', '^src/config(\\.ts$|/)', '^src/(config/|domain/|ports\\.ts$)'),
+    only('transfer-imports-ports-and-domain', '^src/transfer/', '^src/(transfer/|domain/|ports\\.ts$)'),
     only('restore-imports-ports-and-domain', '^src/restore/', '^src/(restore/|domain/|ports\\.ts$)'),
     only('commands-import-ports-and-domain', '^src/commands/', '^src/(commands/|restore/|domain/|ports\\.ts$)'),
     only('jobs-import-ports-and-domain', '^src/jobs/', '^src/(jobs/|restore/|domain/|ports\\.ts$)'),
@@ -31,7 +32,7 @@ module.exports = {
       name: 'adapters-do-not-import-each-other',
       severity: 'error',
       from: { path: '^src/adapters/([^/]+)' },
-      to: { path: '^src/', pathNot: ['^src/adapters/$1', '^src/(domain/|ports\\.ts$)'] },
+      to: { path: '^src/', pathNot: ['^src/adapters/$1', '^src/(transfer/|domain/|ports\\.ts$)'] },
     },
     {
       name: 'src-does-not-know-tests-or-local-parts',

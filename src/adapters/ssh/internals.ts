@@ -14,8 +14,9 @@ interface Internals {
       signal(channel: number, name: string): void;
     };
   };
-  push(chunk: unknown): boolean;
-  _read(size: number): void;
+  /** Whether the reader keeps up; nothing where it always does, as an SFTP session. */
+  push(chunk: unknown): boolean | undefined;
+  _read?(size: number): void;
 }
 
 /** 16 MiB carried 119 MB/s at 50 ms round trip (measured), and bounds what a reader that stops can pile up. */
@@ -38,16 +39,17 @@ export function widenWindow(channel: object, bytes = WIDE_WINDOW): boolean {
 
   // `push` tells whether the reader keeps up; `_read` is called when it has caught up again.
   const push = channel.push.bind(channel);
-  const read = channel._read.bind(channel);
+  const read = channel._read?.bind(channel);
   channel.push = (chunk) => {
     const keepsUp = push(chunk);
-    if (keepsUp && chunk !== null) topUp();
+    if (keepsUp !== false && chunk !== null) topUp();
     return keepsUp;
   };
-  channel._read = (size) => {
-    topUp();
-    read(size);
-  };
+  if (read !== undefined)
+    channel._read = (size) => {
+      topUp();
+      read(size);
+    };
   topUp();
   return true;
 }
@@ -69,6 +71,6 @@ function hasInternals(channel: object): channel is Internals {
     typeof protocol?.channelWindowAdjust === 'function' &&
     typeof protocol.signal === 'function' &&
     typeof push === 'function' &&
-    typeof _read === 'function'
+    (_read === undefined || typeof _read === 'function')
   );
 }

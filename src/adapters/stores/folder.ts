@@ -6,7 +6,16 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { KeyturnError, type ErrorCode } from '../../domain/error.ts';
 import type { Clock, OpenUpload, SnapshotStore, StoredObject, Upload } from '../../ports.ts';
-import { assertKey, compareKeys, isKey } from '../../domain/object-key.ts';
+import { assertKey } from '../../domain/object-key.ts';
+import { abortable } from '../../transfer/abortable.ts';
+import {
+  isUploadId,
+  newUploadId,
+  objectsIn,
+  temporaryPath,
+  uploadsIn,
+  type TreeEntry,
+} from '../../transfer/object-tree.ts';
 
 export interface FolderStoreOptions {
   readonly name: string;
@@ -15,9 +24,6 @@ export interface FolderStoreOptions {
 }
 
 const READ_SIZE = 1024 * 1024;
-// `.20261121T060000Z-17.db.1700000000000-0123456789abcdef.upload`: hidden, in the folder where the object will be.
-const TEMPORARY = /^\.(.+)\.((\d{1,15})-[0-9a-f]{16})\.upload$/;
-const UPLOAD_ID = /^\d{1,15}-[0-9a-f]{16}$/;
 
 /** A folder on a disk or a mount; files are 0600, folders 0700. */
 export function folderStore(options: FolderStoreOptions, clock: Clock): SnapshotStore {
@@ -56,10 +62,8 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
   const beginUpload = async (key: string, signal: AbortSignal | undefined): Promise<Upload> => {
     signal?.throwIfAborted();
     const path = await makePlace(key);
-    const id = `${clock.now().getTime()}-${randomBytes(8).toString('hex')}`;
-    return attempt(`write ${key}`, () =>
-      startUpload({ key, path, temporary: temporaryPath(path, id), signal, attempt, name }),
-    );
+    const temporary = temporaryPath(path, newUploadId(clock.now()));
+    return attempt(`write ${key}`, () => startUpload({ key, path, temporary, signal, attempt, name }));
   };
   const put = async (key: string, body: Uint8Array): Promise<void> => {
     const upload = await beginUpload(key, undefined);
@@ -88,9 +92,9 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
     });
   };
   const list = async function* (prefix: string): AsyncGenerator<StoredObject> {
-    const files = await attempt(`list ${prefix}`, async () => walk(await realpath(options.path), prefix));
-    for (const { key, path } of files.filter((file) => isKey(file.key)).sort((a, b) => compareKeys(a.key, b.key))) {
-      const found = await attempt(`look at ${key}`, () => statIfThere(path));
+    const base = await root();
+    for (const { key } of await attempt(`list ${prefix}`, () => objectsIn(entriesIn(base), prefix))) {
+      const found = await attempt(`look at ${key}`, () => statIfThere(join(base, key)));
       if (found) yield { key, size: found.size, modifiedAt: found.mtime };
     }
   };
@@ -131,17 +135,12 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
       return found ? { key, size: found.size, modifiedAt: found.mtime } : undefined;
     },
     async *openUploads(prefix) {
-      const files = await attempt(`list ${prefix}`, async () => walk(await realpath(options.path), prefix, TEMPORARY));
-      for (const { directoryKey, fileName } of files) {
-        const [, base, id, startedAt] = TEMPORARY.exec(fileName) ?? [];
-        const key = `${directoryKey}${base ?? ''}`;
-        if (id === undefined || !key.startsWith(prefix) || !isKey(key)) continue;
-        yield { key, id, startedAt: new Date(Number(startedAt)) };
-      }
+      const base = await root();
+      yield* await attempt(`list ${prefix}`, () => uploadsIn(entriesIn(base), prefix));
     },
     async abortUpload(upload: OpenUpload) {
       assertKey(upload.key);
-      const path = UPLOAD_ID.test(upload.id) ? await find(upload.key) : undefined;
+      const path = isUploadId(upload.id) ? await find(upload.key) : undefined;
       if (path === undefined) return;
       const temporary = temporaryPath(path, upload.id);
       await attempt(`abort the upload of ${upload.key}`, () => ifThere(() => unlink(temporary)));
@@ -219,44 +218,15 @@ async function* readAll(handle: FileHandle, key: string, attempt: Attempt): Asyn
   }
 }
 
-/** Ends `stream` with the signal's own reason. */
-function abortable(stream: Readable, signal: AbortSignal): Readable {
-  const abort = () => void stream.destroy(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  stream.once('close', () => signal.removeEventListener('abort', abort));
-  return stream;
-}
-
-interface FoundFile {
-  readonly key: string;
-  readonly path: string;
-  readonly directoryKey: string;
-  readonly fileName: string;
-}
-
-/** Plain files under `prefix`; hidden ones only when `hidden` matches their name, and then only those. Links are left out. */
-async function walk(base: string, prefix: string, hidden?: RegExp): Promise<FoundFile[]> {
-  const found: FoundFile[] = [];
-  const visit = async (directoryKey: string): Promise<void> => {
+/** What lies in the directories below `base`. */
+function entriesIn(base: string): (directoryKey: string) => Promise<readonly TreeEntry[] | undefined> {
+  return async (directoryKey) => {
     const entries = await ifThere(() => readdir(join(base, directoryKey), { withFileTypes: true }));
-    for (const entry of entries ?? []) {
-      const key = `${directoryKey}${entry.name}`;
-      const file = { key, path: join(base, key), directoryKey, fileName: entry.name };
-      if (entry.isFile() && hidden ? hidden.test(entry.name) : entry.isFile() && key.startsWith(prefix))
-        found.push(file);
-      const below = `${key}/`;
-      const onTheWay = below.startsWith(prefix) || prefix.startsWith(below);
-      if (entry.isDirectory() && !entry.name.startsWith('.') && onTheWay) await visit(below);
-    }
+    return entries?.map((entry) => ({
+      name: entry.name,
+      kind: entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other',
+    }));
   };
-  const start = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-  if (start === '' || isKey(start.slice(0, -1))) await visit(start);
-  return found;
-}
-
-function temporaryPath(path: string, id: string): string {
-  const cut = path.lastIndexOf('/') + 1;
-  return `${path.slice(0, cut)}.${path.slice(cut)}.${id}.upload`;
 }
 
 /**

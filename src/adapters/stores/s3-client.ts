@@ -7,7 +7,7 @@ import { S3Client, type PutObjectCommand, type S3ClientConfig, type UploadPartCo
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { KeyturnError } from '../../domain/error.ts';
 import type { Clock } from '../../ports.ts';
-import { retrying, type RetryPolicy } from './retry.ts';
+import { retrying, type RetryPolicy } from '../../transfer/retry.ts';
 import { describeS3Error, isTransient, type S3Place } from './s3-errors.ts';
 
 export interface S3StoreOptions {

@@ -14,7 +14,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
 import type { StoredObject, Upload } from '../../ports.ts';
-import { partBuffers, type Part, type PartSum } from './part-buffers.ts';
+import { partBuffers, type Part, type PartSum } from '../../transfer/part-buffers.ts';
 import { sha256Hex, signBody, type AskOptions, type S3Access } from './s3-client.ts';
 import { isAnswer, isBadRequest, isObjectMissing } from './s3-errors.ts';
 
