@@ -13,7 +13,7 @@ export interface S3Place {
 interface Meaning {
   readonly code: ErrorCode;
   /** What the server's code means, where that is not plain from it. */
-  readonly words?: string;
+  readonly words?: string | ((error: unknown) => string);
   readonly hint: (place: S3Place) => string;
   /** Worth another try; default false. */
   readonly transient?: boolean;
@@ -98,10 +98,19 @@ const garbled: Meaning = {
   transient: true,
 };
 const certificate: Meaning = {
-  code: 'store.unreachable',
+  code: 'store.refused',
   words: 'its certificate is not trusted',
   hint: ({ store, endpoint }) =>
     `Renew the certificate of ${endpoint}, or name the authority that signed it in caFile of store ${store}.`,
+};
+const wrongName: Meaning = {
+  code: 'store.refused',
+  words: (error) => {
+    const { host, cert } = error as { host?: unknown; cert?: { subjectaltname?: unknown } };
+    return `its certificate is for ${namesIn(cert?.subjectaltname)}, not for ${namesIn(host)}`;
+  },
+  hint: ({ store, endpoint }) =>
+    `Correct the endpoint of store ${store}, or have ${endpoint} show a certificate for that name; see that nobody stands in between.`,
 };
 const noTls: Meaning = {
   code: 'store.unreachable',
@@ -179,7 +188,7 @@ const byName: Readonly<Record<string, Meaning>> = {
   UNABLE_TO_GET_ISSUER_CERT: certificate,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: certificate,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: certificate,
-  ERR_TLS_CERT_ALTNAME_INVALID: certificate,
+  ERR_TLS_CERT_ALTNAME_INVALID: wrongName,
   CredentialsProviderError: noCredentials,
 };
 
@@ -228,7 +237,8 @@ export function describeS3Error(place: S3Place, what: string, error: unknown): K
   const said = [name, status === undefined ? undefined : `HTTP ${status}`]
     .filter((part) => part !== undefined)
     .join(', ');
-  const why = meaning.words === undefined ? said || 'unknown error' : `${meaning.words}${said && ` (${said})`}`;
+  const words = typeof meaning.words === 'function' ? meaning.words(error) : meaning.words;
+  const why = words === undefined ? said || 'unknown error' : `${words}${said && ` (${said})`}`;
   return new KeyturnError(meaning.code, `Store ${place.store} could not ${what}: ${why}.`, {
     hint: meaning.hint(place),
     cause: new Error(said || 'unknown error'),
@@ -256,6 +266,13 @@ function nameOf(error: unknown): string | undefined {
   const names = [code, Code, error.name].filter((name) => typeof name === 'string');
   const name = names.find((candidate) => Object.hasOwn(byName, candidate)) ?? error.name;
   return /^\w{1,60}$/.test(name) && !['Error', 'Unknown', 'UnknownError'].includes(name) ? name : undefined;
+}
+
+/** Names out of a certificate are whoever's words: nothing but names of hosts and addresses, and not many. */
+function namesIn(value: unknown): string {
+  const names = (typeof value === 'string' ? value : '').replaceAll(/DNS:|IP Address:/g, '').split(', ');
+  const plain = names.filter((name) => /^[\w*.:-]{1,100}$/.test(name)).slice(0, 3);
+  return plain.length === 0 ? 'another name' : plain.join(', ');
 }
 
 function statusOf(error: unknown): number | undefined {
