@@ -24,9 +24,10 @@ module.exports = {
     only('ports-import-domain', '^src/ports\\.ts$', '^src/domain/'),
     only('config-imports-domain', '^src/config(\\.ts$|/)', '^src/(config/|domain/|ports\\.ts$)'),
     only('transfer-imports-ports-and-domain', '^src/transfer/', '^src/(transfer/|domain/|ports\\.ts$)'),
-    only('restore-imports-ports-and-domain', '^src/restore/', '^src/(restore/|domain/|ports\\.ts$)'),
-    only('commands-import-ports-and-domain', '^src/commands/', '^src/(commands/|restore/|domain/|ports\\.ts$)'),
-    only('jobs-import-ports-and-domain', '^src/jobs/', '^src/(jobs/|restore/|domain/|ports\\.ts$)'),
+    only('restore-imports-ports-and-domain', '^src/restore/', '^src/(restore/|stored/|domain/|ports\\.ts$)'),
+    only('stored-imports-ports-and-domain', '^src/stored/', '^src/(stored/|domain/|ports\\.ts$)'),
+    only('commands-import-ports-and-domain', '^src/commands/', '^src/(commands/|restore/|stored/|domain/|ports\\.ts$)'),
+    only('jobs-import-ports-and-domain', '^src/jobs/', '^src/(jobs/|restore/|stored/|domain/|ports\\.ts$)'),
     only('chat-imports-commands-ports-domain', '^src/chat/', '^src/(chat/|commands/|domain/|ports\\.ts$)'),
     {
       name: 'adapters-do-not-import-each-other',

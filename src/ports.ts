@@ -10,7 +10,7 @@ import type { Fetch } from './domain/plan.ts';
 import type { NodeFacts } from './domain/restore/facts.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import type { Problem } from './domain/error.ts';
-import type { Encoding, SnapshotRecord, StoredSnapshot } from './domain/snapshot.ts';
+import type { Encoding, SnapshotRecord } from './domain/snapshot.ts';
 import type { SnapshotEntry, Stray } from './domain/snapshot-entry.ts';
 import type { StepUpRecord } from './domain/step-up.ts';
 
@@ -97,22 +97,22 @@ export interface StoreProblem {
   readonly hint: string;
 }
 
-/** What is stored, read from the manifests: they are the truth. */
+/** What is stored: names tell that it is there, manifests what it is. */
 export interface SnapshotCatalogue {
-  /** Newest first; unreachable stores are named in `problems`, the rest is still listed. Reads every manifest. */
-  list(cluster: string): Promise<{
-    readonly snapshots: readonly StoredSnapshot[];
-    readonly problems: readonly StoreProblem[];
-  }>;
-  /** What the names of objects tell, newest first; reads no manifest. Unreachable stores are named in `problems`. */
+  /**
+   * What the names of objects tell, newest first. Stores that are away, or silent for long, are named in `problems`, and the
+   * rest is still listed. Calls at the same time share one listing. Never throws for one store alone.
+   */
   entries(cluster: string): Promise<{
     readonly entries: readonly SnapshotEntry[];
     readonly strays: readonly Stray[];
+    /** Other tools' increments, which are no snapshots. */
+    readonly increments: number;
     readonly problems: readonly StoreProblem[];
   }>;
   /**
-   * The manifest of one of Keyturn's own, from the first of its copies that has a good one and that is not damaged.
-   * `problems`: what is wrong with the others. Throws store.not-found when no copy has one. Never throws for one store alone.
+   * The manifest of a snapshot, from the first of its copies that has a good one and that is not damaged. `problems`: what
+   * is wrong with the others. Throws store.not-found when no copy has one: always for another tool's that nobody adopted.
    */
   record(
     entry: SnapshotEntry,

@@ -303,7 +303,7 @@ describe('the live look', () => {
 describe('snapshots and help', () => {
   test('the list names the stores that could not be asked', async () => {
     const { commands } = world({ catalogue: catalogueOf([stored()], ['offsite']) });
-    expect(await commands.listSnapshots(onlooker, 'prod-eu')).toMatchObject({
+    expect(await commands.listSnapshots(onlooker, 'prod-eu', 0)).toMatchObject({
       stores: ['ceph', 'offsite'],
       snapshots: [{ stores: ['ceph', 'offsite'] }],
       problems: [{ store: 'offsite' }],
