@@ -54,11 +54,7 @@ interface Floor {
 }
 
 /** Works until it is stopped; begins when Redis is there. Throws nothing: trouble is logged, and passes with Redis. */
-export function startWorker(
-  connections: RedisConnections,
-  handler: JobHandler,
-  options: WorkerSettings,
-): Worker {
+export function startWorker(connections: RedisConnections, handler: JobHandler, options: WorkerSettings): Worker {
   const floor: Floor = {
     connections,
     handler,
