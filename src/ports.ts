@@ -368,7 +368,10 @@ export interface JobQueue {
   add(job: Job, options: { readonly attempts: number }): Promise<'added' | 'known'>;
   /** The backup of this cluster that waits or runs. */
   pendingBackup(cluster: string): Promise<BackupJob | undefined>;
-  /** Starts working; several processes may. Jobs of different clusters run side by side, up to `concurrency`. */
+  /**
+   * Starts working; several processes may. Each lane (domain/lane.ts) has slots of its own: jobs of different lanes never
+   * wait for each other, those of one lane run side by side, up to `concurrency`.
+   */
   work(handler: JobHandler, options: { readonly concurrency: number }): Promise<Worker>;
   /** Throws queue.unavailable. */
   check(): Promise<string>;
