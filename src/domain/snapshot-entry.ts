@@ -50,7 +50,7 @@ export interface Stray {
   readonly key: string;
   readonly size: number;
   readonly modifiedAt: Date;
-  readonly kind: 'object-without-manifest' | 'manifest-without-object';
+  readonly kind: 'object-without-manifest' | 'manifest-without-object' | 'sidecar-without-manifest';
 }
 
 export interface Listed {
@@ -80,7 +80,9 @@ export function readListings(cluster: string, listings: readonly Listing[]): Rea
   const idOf = adoptedIds(cluster, listings);
   const found = listings.map((listing) => readListing(cluster, listing, idOf));
   const entries = new Map<string, SnapshotEntry>();
-  for (const { id, takenAt, origin, copy, isHeld } of found.flatMap(({ copies }) => copies)) {
+  // A hold in one store holds the copies in all.
+  const anywhere = new Set(listings.flatMap(({ objects }) => objects.map(({ key }) => key)));
+  for (const { id, takenAt, origin, copy } of found.flatMap(({ copies }) => copies)) {
     const known = entries.get(id);
     entries.set(id, {
       id,
@@ -88,7 +90,7 @@ export function readListings(cluster: string, listings: readonly Listing[]): Rea
       takenAt: known?.takenAt ?? takenAt,
       origin,
       copies: [...(known?.copies ?? []), copy],
-      isHeld: (known?.isHeld ?? false) || isHeld,
+      isHeld: (known?.isHeld ?? false) || anywhere.has(holdKeyFor({ cluster, id, origin }, copy.key)),
     });
   }
   return {
@@ -113,9 +115,7 @@ function adoptedIds(cluster: string, listings: readonly Listing[]): ReadonlyMap<
 }
 
 interface Found {
-  readonly copies: readonly (Pick<SnapshotEntry, 'id' | 'takenAt' | 'origin' | 'isHeld'> & {
-    readonly copy: SnapshotCopy;
-  })[];
+  readonly copies: readonly (Pick<SnapshotEntry, 'id' | 'takenAt' | 'origin'> & { readonly copy: SnapshotCopy })[];
   readonly strays: readonly Stray[];
   readonly increments: readonly string[];
 }
@@ -129,8 +129,7 @@ function readListing(cluster: string, { store, objects, adopted }: Listing, idOf
     const { key, size } = object;
     const manifest = of.origin === 'other' ? undefined : byKey.get(manifestKeyFor({ cluster, ...of }));
     const isDamaged = byKey.has(damageKey(cluster, of.id));
-    const isHeld = byKey.has(holdKeyFor({ cluster, ...of }, key));
-    copies.push({ ...of, isHeld, copy: { store, key, size, isDamaged, manifest } });
+    copies.push({ ...of, copy: { store, key, size, isDamaged, manifest } });
   };
   for (const object of objects) {
     if (isOwnObject(cluster, object.key)) {
@@ -150,6 +149,9 @@ function readListing(cluster: string, { store, objects, adopted }: Listing, idOf
   }
   const used = new Set(copies.map(({ copy }) => copy.manifest?.key));
   for (const object of objects) {
+    const id = sidecarId(cluster, object.key);
+    if (id !== undefined && ![manifestKey, adoptedManifestKey].some((keyOf) => byKey.has(keyOf(cluster, id))))
+      strays.push({ store, ...object, kind: 'sidecar-without-manifest' });
     const manifest = readManifestKey(cluster, object.key);
     if (manifest === undefined || used.has(object.key)) continue;
     // One that could not be read may speak of anything: who read it tells of it.
@@ -181,6 +183,18 @@ export function holdKeyFor(
 /** What has to go with a snapshot, the manifest first: until its object is gone too, it is only a stray. */
 export function keysOf(entry: SnapshotEntry, object: string): readonly string[] {
   return [manifestKeyFor(entry), object, holdKeyFor(entry, object), damageKey(entry.cluster, entry.id)];
+}
+
+/** The id of the snapshot that a stray is, or was, a part of; undefined for a key that is none of Keyturn's. */
+export function idOfKey(cluster: string, key: string): string | undefined {
+  const name = key.startsWith(clusterPrefix(cluster)) ? key.slice(clusterPrefix(cluster).length) : '';
+  return /^(\d{8}T\d{6}Z-\d{1,16})\./.exec(name)?.[1];
+}
+
+/** The id in the name of a hold or of a mark of damage. */
+function sidecarId(cluster: string, key: string): string | undefined {
+  const id = idOfKey(cluster, key);
+  return id !== undefined && [holdKey(cluster, id), damageKey(cluster, id)].includes(key) ? id : undefined;
 }
 
 function newestFirst(a: SnapshotEntry, b: SnapshotEntry): number {

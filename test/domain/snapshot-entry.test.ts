@@ -48,6 +48,15 @@ describe('own snapshots', () => {
     ]);
   });
 
+  test('notes beside a snapshot that is gone are strays', () => {
+    const adopted = [adoptedManifestKey('prod', '20261122T000000Z-1'), damageKey('prod', '20261122T000000Z-1')];
+    const { strays } = readListings('prod', [listing('a', [damageKey('prod', ID), holdKey('prod', ID), ...adopted])]);
+    expect(strays.map(({ key, kind }) => [key, kind])).toEqual([
+      [damageKey('prod', ID), 'sidecar-without-manifest'],
+      [holdKey('prod', ID), 'sidecar-without-manifest'],
+    ]);
+  });
+
   test('held anywhere is held; damage is of one copy', () => {
     const a = listing('a', [...own(ID), damageKey('prod', ID)]);
     const b = listing('b', [...own(ID), holdKey('prod', ID)]);
