@@ -11,7 +11,7 @@ import type { JobContext, SnapshotStore } from '../../ports.ts';
 import type { CopyDeps } from './deps.ts';
 import { lookAtAll, lookAtCopy } from './look-at-copy.ts';
 import { judge, readManifests, type FoundManifest } from './manifests.ts';
-import { settle } from './marks.ts';
+import { damageTold, settle } from './marks.ts';
 
 export interface CopiedOver {
   /** The store it came from. */
@@ -20,6 +20,8 @@ export interface CopiedOver {
   readonly backup: string;
   readonly why: 'damaged' | 'missing';
   readonly bytes: number;
+  /** Under which the damage was told; undefined: it was not, or there was none. */
+  readonly damage: string | undefined;
 }
 
 /**
@@ -39,14 +41,15 @@ export async function copyOver(
   if (own?.isDamaged === false) return doneEarlier(context, deps, entry);
   const why = own === undefined ? 'missing' : 'damaged';
   const { manifest, from } = await copyFromAny(job, deps, entry, target, signal);
-  await context.remember(JSON.stringify({ from, why } satisfies Done));
+  const damage = await damageTold(deps, job);
+  await context.remember(JSON.stringify({ from, why, damage } satisfies Done));
   await putManifest(target, manifest);
   if (why === 'damaged') await unmarkWhole(deps, entry, target, signal);
-  return { from, why, ...factsOf(manifest.record) };
+  return { from, why, damage, ...factsOf(manifest.record) };
 }
 
 /** What an attempt remembers once the bytes are there. */
-type Done = Pick<CopiedOver, 'from' | 'why'>;
+type Done = Pick<CopiedOver, 'from' | 'why' | 'damage'>;
 
 /** An earlier attempt may have died between its last write and its report. */
 async function doneEarlier(

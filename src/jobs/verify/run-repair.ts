@@ -40,14 +40,13 @@ export async function runRepair(job: RepairJob, context: JobContext, deps: CopyD
   }
 }
 
-async function tellRepaired(job: RepairJob, deps: CopyDeps, { from, backup, why, bytes }: CopiedOver): Promise<void> {
+async function tellRepaired(job: RepairJob, deps: CopyDeps, { damage, ...copied }: CopiedOver): Promise<void> {
   const { cluster, snapshot, store } = job;
-  const operation = (await damageTold(deps, job)) ?? job.id;
+  const operation = damage ?? job.id;
   const at = deps.clock.now().toISOString();
-  const told = { at, operation, cluster, snapshot, store, from, backup, why, bytes };
-  await deps.publish({ type: 'copy.repaired', ...told });
+  await deps.publish({ type: 'copy.repaired', at, operation, cluster, snapshot, store, ...copied });
   await forgetDamage(deps, job);
-  deps.log.info({ operation: job.id, store, snapshot, why }, 'a copy was made anew');
+  deps.log.info({ operation: job.id, store, snapshot, why: copied.why }, 'a copy was made anew');
 }
 
 async function afterFailure(job: RepairJob, context: JobContext, deps: CopyDeps, error: unknown): Promise<JobResult> {
