@@ -110,6 +110,8 @@ interface OfStep {
 export interface StoreOutcome {
   readonly store: string;
   readonly problem: Problem | undefined;
+  /** ISO time at which the copy was made, when that was later than the backup. */
+  readonly copiedAt?: string | undefined;
 }
 
 export function isBackupEvent(event: KeyturnEvent): event is BackupEvent {
