@@ -389,6 +389,23 @@ export interface TickMemory {
   setLastQueuedRun(cluster: string, run: Date): Promise<void>;
 }
 
+/**
+ * What is known of the reading of stored copies. It may be lost: then copies are read again, and damage is told of again.
+ * Throws queue.unavailable. Every method is safe to call twice.
+ */
+export interface ScrubMemory {
+  /** When copies of this cluster were last read, by a name that the caller gives each. */
+  lastReads(cluster: string): Promise<ReadonlyMap<string, Date>>;
+  /** Never goes back. */
+  setRead(cluster: string, copy: string, at: Date): Promise<void>;
+  /** Copies that are not there any more. */
+  forget(cluster: string, copies: readonly string[]): Promise<void>;
+  /** Under which operation a thing was told to people; undefined: it was not. */
+  told(what: string): Promise<string | undefined>;
+  /** Undefined: it is over, and would be told again. */
+  setTold(what: string, operation: string | undefined): Promise<void>;
+}
+
 export interface Operation {
   readonly id: string;
   readonly kind: Job['kind'];

@@ -1,10 +1,12 @@
 /** Owns the way from an event to the messages that tell it: folded into their state, then handed to the outbox. */
 import { foldBackup, foldRetried } from '../domain/backup-message.ts';
 import type { BackupMessage } from '../domain/backup-message.ts';
+import { isCopyEvent } from '../domain/copy-event.ts';
 import { isBackupEvent } from '../domain/event.ts';
 import type { BackupEvent } from '../domain/event.ts';
 import { retriedFrom } from '../domain/job.ts';
 import type { Clock, Publish } from '../ports.ts';
+import { copyAnnouncer } from './copy-announcer.ts';
 import { alertKey } from './message-state.ts';
 import type { AlertMessage } from './message-state.ts';
 import { remember } from './remember.ts';
@@ -24,7 +26,9 @@ export interface AnnouncerOptions extends RememberOptions {
 export function announcer(options: AnnouncerOptions): Publish {
   const tooSoon = progressThrottle(options);
   const announceRestore = restoreAnnouncer(options);
+  const announceCopy = copyAnnouncer(options);
   return async (event) => {
+    if (isCopyEvent(event)) return announceCopy(event);
     if (!isBackupEvent(event)) return announceRestore(event);
     if (tooSoon(event)) return;
     await remember<BackupMessage>(options, event.operation, (before) => foldBackup(before, event));

@@ -11,7 +11,7 @@ import type { DialogClick, Search } from './dialog-talk.ts';
 import type { Submission, SubmissionAnswer } from './form-answer.ts';
 import { obeyRestore, RESTORE_CLICKS } from './restore-talk.ts';
 import type { Click, ClickAnswer, ClickHandler, RestoreTalkOptions } from './restore-talk.ts';
-import { backupAnswerView, helpView } from './views/answers.ts';
+import { backupAnswerView, helpView, verifyAnswerView } from './views/answers.ts';
 import { RETRY_ACTION } from './views/backup.ts';
 import { CLUSTERS_PAGER, closedHomeView, clustersView, homeView } from './views/clusters.ts';
 import { SNAPSHOTS_PAGER, snapshotsView } from './views/snapshots.ts';
@@ -91,6 +91,12 @@ async function obey(options: RestoreTalkOptions, request: Request, speaker: Spea
       return backupAnswerView(
         await commands.requestBackup(await who(), { cluster: request.cluster, channel: speaker.channel }),
       );
+    case 'verify': {
+      const { cluster, snapshot } = request;
+      return verifyAnswerView(
+        await commands.requestVerify(await who(), { cluster, snapshot, channel: speaker.channel }),
+      );
+    }
     case 'approvals':
     case 'enrol':
       return obeyRestore(options, { action: request.action }, speaker);

@@ -1,7 +1,10 @@
 /** Owns what can be kept as the state of a message, and the keys under which it is kept. */
 import type { BackupMessage } from '../domain/backup-message.ts';
+import type { ScrubEvent } from '../domain/copy-event.ts';
+import type { DamageMessage } from '../domain/damage-message.ts';
 import type { RestoreMessage } from '../domain/restore-message.ts';
 import type { RestoreSummary } from '../domain/restore-summary.ts';
+import type { VerifyMessage } from '../domain/verify-message.ts';
 
 /** The alarm for a failed backup, beside the backup's own message. */
 export interface AlertMessage {
@@ -41,8 +44,23 @@ export interface EnrolCall {
   readonly agreedBy: string | undefined;
 }
 
+/** At the rate of the scrub not every copy is read in its time. */
+export interface ScrubBehindMessage {
+  readonly kind: 'scrub-behind';
+  readonly behind: ScrubEvent;
+}
+
 export type MessageState =
-  BackupMessage | AlertMessage | RestoreMessage | RestoreThreadMessage | RestoreCall | RestoreEnd | EnrolCall;
+  | VerifyMessage
+  | DamageMessage
+  | ScrubBehindMessage
+  | BackupMessage
+  | AlertMessage
+  | RestoreMessage
+  | RestoreThreadMessage
+  | RestoreCall
+  | RestoreEnd
+  | EnrolCall;
 
 /** The message of an operation has the operation's id as its key; its alarm has this. */
 export function alertKey(operation: string): string {
@@ -78,6 +96,9 @@ export function parentOf(state: MessageState): string | undefined {
     case 'restore':
     case 'restore-break-glass':
     case 'enrol-anew':
+    case 'verify':
+    case 'copy-damaged':
+    case 'scrub-behind':
       return undefined;
   }
 }

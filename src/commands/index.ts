@@ -12,6 +12,8 @@ import type { Request } from './parse.ts';
 import { requestBackup } from './request-backup.ts';
 import type { BackupAnswer, BackupRequest } from './request-backup.ts';
 import { requestRestore, restoreForm } from './request-restore.ts';
+import { requestVerify } from './request-verify.ts';
+import type { VerifyAnswer, VerifyRequest } from './request-verify.ts';
 import type { RestoreCommands } from './restore-commands.ts';
 import {
   approveRestore,
@@ -42,6 +44,7 @@ export interface Commands extends RestoreCommands {
   showStatus(actor: Person, cluster: string): Promise<StatusReport>;
   listSnapshots(actor: Person, cluster: string, page: number): Promise<SnapshotsReport>;
   requestBackup(actor: Person, request: BackupRequest): Promise<BackupAnswer>;
+  requestVerify(actor: Person, request: VerifyRequest): Promise<VerifyAnswer>;
 }
 
 /** People who ask the same at once are answered by one look, not more than so old. */
@@ -72,6 +75,7 @@ export function buildCommands(deps: RestoreCommandDeps): Commands {
     showStatus: (actor, cluster) => showStatus(deps, actor, cluster, status),
     listSnapshots: (actor, cluster, page) => listSnapshots(deps, actor, cluster, page),
     requestBackup: (actor, request) => requestBackup(deps, actor, request),
+    requestVerify: (actor, request) => requestVerify(deps, actor, request),
     ...buildRestoreCommands(deps),
   };
 }

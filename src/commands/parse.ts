@@ -8,6 +8,7 @@ const ARGUMENTS = {
   cluster: { written: ' <cluster>', words: 1 },
   'cluster?': { written: ' [cluster]', words: 1 },
   'cluster snapshot?': { written: ' <cluster> [snapshot]', words: 2 },
+  'cluster? snapshot': { written: ' [cluster] <snapshot>', words: 2 },
   request: { written: ' <request>', words: 1 },
 } as const;
 
@@ -23,6 +24,7 @@ export const COMMAND_WORDS: readonly CommandWord[] = [
   { action: 'status', argument: 'cluster?', summary: 'live: members, leader, database, alarms, last backups' },
   { action: 'backup', argument: 'cluster', summary: 'a backup now; its message is edited as it goes' },
   { action: 'snapshots', argument: 'cluster', summary: 'what is stored, and where' },
+  { action: 'verify', argument: 'cluster? snapshot', summary: 'reads every copy of a snapshot again, to its end' },
   { action: 'restore', argument: 'cluster', summary: 'asks for a restore; it starts once enough others approved it' },
   { action: 'approvals', argument: 'none', summary: 'restores that wait or run, and what you can do with them' },
   { action: 'runbook', argument: 'cluster snapshot?', summary: 'how a restore would go, command by command' },
@@ -36,6 +38,8 @@ export type Request =
   | { readonly action: 'help' | 'clusters' | 'approvals' | 'enrol' }
   | { readonly action: 'status'; readonly cluster: string | undefined }
   | { readonly action: 'backup' | 'snapshots' | 'restore'; readonly cluster: string }
+  /** `snapshot`: as typed; there may be none of that name. */
+  | { readonly action: 'verify'; readonly cluster: string | undefined; readonly snapshot: string }
   /** `snapshot`: as typed; undefined: the newest. */
   | { readonly action: 'runbook'; readonly cluster: string; readonly snapshot: string | undefined }
   /** `request`: as typed, in lower case; there may be no such restore. */
@@ -78,6 +82,8 @@ export function parseCommand(text: string, vocabulary: Vocabulary): Request {
       return { action: word.action, cluster: namedCluster(name, word, vocabulary) };
     case 'runbook':
       return { action: 'runbook', cluster: namedCluster(name, word, vocabulary), snapshot };
+    case 'verify':
+      return { action: 'verify', ...namedSnapshot(name, snapshot, word, vocabulary) };
     case 'audit':
     case 'cleanup':
       return { action: word.action, request: requestId(name, word, vocabulary) };
@@ -95,6 +101,23 @@ function words(text: string): string[] {
 function namedCluster(name: string | undefined, word: CommandWord, vocabulary: Vocabulary): string {
   if (name === undefined) throw noCluster(word, vocabulary);
   return knownCluster(name, word, vocabulary);
+}
+
+/** Only the stores know which snapshots there are. With one word it is the snapshot's, wherever it lies. */
+function namedSnapshot(
+  first: string | undefined,
+  second: string | undefined,
+  word: CommandWord,
+  vocabulary: Vocabulary,
+): { readonly cluster: string | undefined; readonly snapshot: string } {
+  const { clusters, command } = vocabulary;
+  if (first !== undefined && second !== undefined)
+    return { cluster: knownCluster(first, word, vocabulary), snapshot: second };
+  const cluster = clusters.find((each) => each.toLowerCase() === first?.toLowerCase());
+  if (first !== undefined && cluster === undefined) return { cluster: undefined, snapshot: first };
+  throw new KeyturnError('command.invalid', `"${word.action}" needs the id of a snapshot.`, {
+    hint: `Type: ${usage(word, command)}. The ids are in: ${command} snapshots ${cluster ?? '<cluster>'}`,
+  });
 }
 
 /** Only Redis knows which restores there are; what can't be an id is told at once. */

@@ -77,6 +77,16 @@ export function foldRetried(before: BackupMessage, user: string, at: string): Ba
   return { ...before, phase: { ...before.phase, retried: { user, at } } };
 }
 
+/** The message of a stored backup once a copy that was missing in `store` was made; `before` itself when that changes nothing. */
+export function foldCopied(before: BackupMessage, store: string, copiedAt: string): BackupMessage {
+  const { phase } = before;
+  if (phase.kind !== 'stored') return before;
+  const isMissing = (copy: StoreOutcome): boolean => copy.store === store && copy.problem !== undefined;
+  if (!phase.copies.some(isMissing)) return before;
+  const copies = phase.copies.map((copy) => (isMissing(copy) ? { store, problem: undefined, copiedAt } : copy));
+  return { ...before, phase: { ...phase, copies } };
+}
+
 type Progress = Extract<BackupEvent, { type: 'backup.progress' }>;
 type Step = Exclude<BackupEvent, Progress>;
 

@@ -1,20 +1,14 @@
 /** Owns what can have happened. Events are JSON; audit, metrics and chat learn everything from them. */
+import type { CopyEvent } from './copy-event.ts';
 import type { Problem } from './error.ts';
+import type { Base } from './event-base.ts';
 import type { Origin } from './job.ts';
 import type { PhaseName } from './plan.ts';
 import type { RestoreReport } from './restore-report.ts';
 import type { RestoreSummary } from './restore-summary.ts';
 import type { SnapshotRecord, Trigger } from './snapshot.ts';
 
-interface Base {
-  /** ISO time. */
-  readonly at: string;
-  /** Operation id: the job's id; one message in Slack an operation. */
-  readonly operation: string;
-  readonly cluster: string;
-}
-
-export type KeyturnEvent = BackupEvent | RestoreEvent;
+export type KeyturnEvent = BackupEvent | RestoreEvent | CopyEvent;
 
 export type BackupEvent =
   | (Base & { readonly type: 'backup.queued'; readonly trigger: Trigger; readonly origin: Origin | undefined })
@@ -116,6 +110,8 @@ interface OfStep {
 export interface StoreOutcome {
   readonly store: string;
   readonly problem: Problem | undefined;
+  /** ISO time at which the copy was made, when that was later than the backup. */
+  readonly copiedAt?: string | undefined;
 }
 
 export function isBackupEvent(event: KeyturnEvent): event is BackupEvent {

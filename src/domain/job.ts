@@ -49,7 +49,38 @@ export interface CleanupJob {
   readonly origin: Origin | undefined;
 }
 
-export type Job = BackupJob | SweepJob | RestoreJob | CleanupJob;
+/** Reads every copy of one snapshot to its end. */
+export interface VerifyJob {
+  readonly kind: 'verify';
+  readonly id: string;
+  readonly cluster: string;
+  /** The snapshot's id; of another tool's, its name. */
+  readonly snapshot: string;
+  readonly origin: Origin;
+  readonly askedAt: string;
+}
+
+/** Reads copies again that were read longest ago, of all clusters, for some minutes. */
+export interface ScrubJob {
+  readonly kind: 'scrub';
+  readonly id: string;
+  /** `SCRUB_LEASE`. */
+  readonly cluster: string;
+}
+
+/** Makes a copy of a snapshot in a store that lacks it, or has it damaged. */
+export interface RepairJob {
+  readonly kind: 'repair';
+  readonly id: string;
+  readonly cluster: string;
+  readonly snapshot: string;
+  readonly store: string;
+}
+
+export type Job = BackupJob | SweepJob | RestoreJob | CleanupJob | VerifyJob | ScrubJob | RepairJob;
+
+/** No cluster can have this name: who holds its lease is the only one that reads in the background. */
+export const SCRUB_LEASE = '.scrub';
 
 /** Two replicas that tick in the same minute make the same id. BullMQ refuses `:` and pure integers. */
 export function scheduledBackupId(cluster: string, dueAt: Date): string {
@@ -76,4 +107,22 @@ export function retriedFrom(operation: string): string | undefined {
   const [, first, n] = /^(.*)-r(\d+)$/.exec(operation) ?? [];
   if (first === undefined) return undefined;
   return n === '1' ? first : `${first}-r${Number(n) - 1}`;
+}
+
+export function requestedVerifyId(cluster: string, askedAt: Date, nonce: string): string {
+  return `verify-${cluster}-${askedAt.toISOString().replace(/[-:.]/g, '')}-${nonce}`;
+}
+
+/** How often a scrub begins, in milliseconds. */
+export const SCRUB_EVERY_MS = 5 * 60_000;
+
+/** Replicas that look in the same five minutes make the same id. */
+export function scrubId(now: Date): string {
+  return `scrub-${Math.floor(now.getTime() / SCRUB_EVERY_MS)}`;
+}
+
+/** Whatever asks for it, one copy is made anew by one job a day. */
+export function repairId(cluster: string, snapshot: string, store: string, now: Date): string {
+  const day = now.toISOString().slice(0, 10).replaceAll('-', '');
+  return `repair-${cluster}-${snapshot}-${store}-${day}`.replaceAll(/[^A-Za-z0-9._-]/g, '-');
 }

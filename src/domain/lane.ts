@@ -12,6 +12,9 @@ export const LANE_OF: Readonly<Record<Job['kind'], Lane>> = {
   cleanup: 'restores',
   backup: 'backups',
   sweep: 'backups',
+  verify: 'background',
+  scrub: 'background',
+  repair: 'background',
 };
 
 /** Jobs that one worker works on side by side in a lane. What reads in the background has one slot, whatever there is. */

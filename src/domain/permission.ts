@@ -9,6 +9,7 @@ export type Action =
   | 'clusters'
   | 'status'
   | 'snapshots'
+  | 'verify'
   | 'backup'
   | 'approvals'
   | 'restore'
@@ -29,6 +30,7 @@ export const ROLE_FOR: Readonly<Record<Action, Role>> = {
   clusters: 'anyone',
   status: 'anyone',
   snapshots: 'anyone',
+  verify: 'operate',
   backup: 'operate',
   approvals: 'anyone',
   restore: 'request',

@@ -36,6 +36,7 @@ import { newestGood } from '../stored/read-snapshots.ts';
 import { Copies, type Leftover } from './copies.ts';
 import { BUSY_WAIT_MS, clearLeftovers } from './leftovers.ts';
 import { timeLimit } from './time-limit.ts';
+import { queueRepair } from './verify/queue-repair.ts';
 
 export interface BackupDeps {
   readonly clusters: ReadonlyMap<string, ClusterSpec>;
@@ -71,6 +72,7 @@ export async function runBackup(job: BackupJob, context: JobContext, deps: Backu
     // When this can't be told the job comes again, and the next attempt finds the snapshot: nothing has failed.
     await deps.publish({ type: 'backup.stored', ...base(job, deps), ...end, nextRunAt: nextRunAt(spec, deps) });
     deps.log.info({ operation: job.id, attempt: context.attempt, snapshot: end.record.id }, 'backup stored');
+    await repairLater(deps, job, end);
     return { kind: 'done' };
   } finally {
     await lease.release();
@@ -323,6 +325,16 @@ async function sweepLater(deps: BackupDeps, job: BackupJob, left: readonly Lefto
       .catch((error: unknown) => {
         deps.log.warn({ err: error, operation: job.id, store: store.name, key }, 'no sweep could be queued');
       });
+  }
+}
+
+/** What is not queued now is found by the next scrub. */
+async function repairLater(deps: BackupDeps, job: BackupJob, { record, copies }: Finished): Promise<void> {
+  for (const { store, problem } of copies) {
+    if (problem === undefined) continue;
+    await queueRepair(deps, job.cluster, record.id, store).catch((error: unknown) => {
+      deps.log.warn({ err: error, operation: job.id, store }, 'no repair could be queued');
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Owns how the one message of a backup looks in each phase of its life. Pure. */
 import type { BackupMessage, BackupPhase } from '../../domain/backup-message.ts';
 import type { Problem } from '../../domain/error.ts';
+import type { Origin } from '../../domain/job.ts';
 import { freshness } from '../../domain/schedule.ts';
 import type { SnapshotRecord, Trigger } from '../../domain/snapshot.ts';
 import { isVerified } from '../../domain/snapshot.ts';
@@ -40,10 +41,13 @@ export interface Surroundings {
 }
 
 export function backupView(state: BackupMessage, surroundings: Surroundings = { movedFrom: undefined }): MessageView {
-  const view = VIEWS[state.phase.kind](state, state.phase as never);
-  const { movedFrom } = surroundings;
-  if (movedFrom === undefined || state.origin === undefined) return view;
-  const note = mrk`${mention(state.origin.user)}: I can't post in ${channelLink(movedFrom)}, so this is here. Invite me there to change that.`;
+  return withMoved(VIEWS[state.phase.kind](state, state.phase as never), state.origin, surroundings);
+}
+
+/** Says to whoever asked why the message is not where they asked. */
+export function withMoved(view: MessageView, origin: Origin | undefined, { movedFrom }: Surroundings): MessageView {
+  if (movedFrom === undefined || origin === undefined) return view;
+  const note = mrk`${mention(origin.user)}: I can't post in ${channelLink(movedFrom)}, so this is here. Invite me there to change that.`;
   return message(join([view.text, note], '\n'), [...view.blocks, context(note)]);
 }
 
@@ -107,12 +111,16 @@ function storedView(state: BackupMessage, phase: Phase<'stored'>): MessageView {
     missing.length === 0 ? undefined : mrk`*in ${copies.length - missing.length} of ${copies.length} stores*`,
     nextRunAt === undefined ? undefined : mrk`next ${date(nextRunAt)}`,
   ]);
+  const later = copies.flatMap(({ store, copiedAt }) =>
+    copiedAt === undefined ? [] : [mrk`${code(store)}: copied ${date(copiedAt)}`],
+  );
   const details = join([
     code(record.id),
     storeNames(
       mrk`in`,
       copies.filter((c) => c.problem === undefined).map((c) => c.store),
     ),
+    ...later,
     mrk`${count(record.keys)} keys`,
     readFrom(record.member.name, record.member.node, record.member.isLeader),
     mrk`etcd ${plain(record.etcdVersion, 40)}`,

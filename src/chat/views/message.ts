@@ -2,6 +2,7 @@
 import type { MessageView } from '../blocks.ts';
 import type { MessageState } from '../message-state.ts';
 import { backupAlertView, backupView } from './backup.ts';
+import { damageView, scrubBehindView } from './damage.ts';
 import { enrolCallView } from './enrol.ts';
 import {
   breakGlassView,
@@ -11,6 +12,7 @@ import {
   restoreStepsView,
 } from './restore-notes.ts';
 import { restoreView } from './restore.ts';
+import { verifyView } from './verify.ts';
 
 export interface MessageSurroundings {
   /** Where the message stands. */
@@ -37,6 +39,12 @@ export function renderMessage(state: MessageState, { channel, command, oncall }:
       return decisionCallView(state.request);
     case 'restore-end':
       return restoreEndView(state.restore);
+    case 'verify':
+      return verifyView(state, { movedFrom: movedFrom(state.origin, channel) });
+    case 'copy-damaged':
+      return damageView(state, { oncall, command });
+    case 'scrub-behind':
+      return scrubBehindView(state.behind);
     case 'enrol-anew':
       return enrolCallView(state);
   }

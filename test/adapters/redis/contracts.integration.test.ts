@@ -6,6 +6,7 @@ import { redisRestoreJournal } from '../../../src/adapters/redis/journal.ts';
 import { redisOutbox } from '../../../src/adapters/redis/outbox.ts';
 import { redisJobQueue } from '../../../src/adapters/redis/queue.ts';
 import { redisRestoreRequests } from '../../../src/adapters/redis/restore-requests.ts';
+import { redisScrubMemory } from '../../../src/adapters/redis/scrub-memory.ts';
 import { redisSentMessages } from '../../../src/adapters/redis/sent-messages.ts';
 import { redisStepUpRecords } from '../../../src/adapters/redis/step-up-records.ts';
 import { redisTickMemory } from '../../../src/adapters/redis/tick-memory.ts';
@@ -15,6 +16,7 @@ import { jobQueueContract } from '../../contracts/job-queue.ts';
 import { outboxContract } from '../../contracts/outbox.ts';
 import { begun, restoreJournalContract } from '../../contracts/restore-journal.ts';
 import { restoreRequestsContract } from '../../contracts/restore-requests.ts';
+import { scrubMemoryContract } from '../../contracts/scrub-memory.ts';
 import { sentMessagesContract } from '../../contracts/sent-messages.ts';
 import { stepUpRecordsContract } from '../../contracts/step-up.ts';
 import { tickMemoryContract } from '../../contracts/tick-memory.ts';
@@ -77,6 +79,11 @@ clusterLeaseContract('the lease on Redis', async () => {
 tickMemoryContract('the tick memory on Redis', async () => {
   const bench = redisBench(url);
   return { open: async () => redisTickMemory(bench.connections()), close: () => bench.close() };
+});
+
+scrubMemoryContract('the scrub memory on Redis', async () => {
+  const bench = redisBench(url);
+  return { open: async () => redisScrubMemory(bench.connections()), close: () => bench.close() };
 });
 
 sentMessagesContract('the sent messages on Redis', async () => {
