@@ -80,9 +80,10 @@ export interface SnapshotStore {
   remove(key: string): Promise<void>;
   /**
    * Has the store itself keep the object, whoever wants to remove it, until it is taken off again; safe twice, and taking it
-   * off is no error when the object is gone. Throws store.*. Undefined where the store has no such thing.
+   * off is no error when the object is gone. False when this bucket or container has no such thing, which shows only when it
+   * is asked: nothing keeps the object then. Throws store.*. Undefined where no store of this kind has it.
    */
-  readonly legalHold?: ((key: string, on: boolean) => Promise<void>) | undefined;
+  readonly legalHold?: ((key: string, on: boolean) => Promise<boolean>) | undefined;
   /** Uploads begun under `prefix` and neither completed nor aborted, by whomever. */
   openUploads(prefix: string): AsyncIterable<OpenUpload>;
   /** No error when it is gone already. */

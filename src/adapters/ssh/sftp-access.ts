@@ -21,8 +21,9 @@ export interface SftpTuning extends SessionTimes {
 
 export const defaultSftpTuning: SftpTuning = {
   connectMs: 15_000,
-  keepaliveMs: 5_000,
-  stallMs: 60_000,
+  // Questions "are you there?" wait behind the bytes that are on their way: on a slow line for long.
+  keepaliveMs: 30_000,
+  stallMs: 30_000,
   // A gigabyte that waits in the server's memory may take a slow disk minutes.
   syncMs: 600_000,
   // Five tries in about 25 s: a server that restarts is waited for.
