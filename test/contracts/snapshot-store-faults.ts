@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { KeyturnError } from '../../src/domain/error.ts';
+import { KeyturnError, type ErrorCode } from '../../src/domain/error.ts';
 import type { SnapshotStore, Upload } from '../../src/ports.ts';
 
 /** A store on a real server of its own, and the hands that make it fail. It is empty when handed over. */
@@ -29,6 +29,8 @@ export interface FaultyStore {
   /** The same place, where what the server shows (host key, certificate) is not what is expected. */
   readonly wrongPeer: {
     readonly store: SnapshotStore;
+    /** Default `store.refused`. */
+    readonly code?: ErrorCode;
     /** Said in message or hint: what was expected and what was shown, as far as the protocol tells. */
     readonly names: readonly string[];
   };
@@ -78,7 +80,7 @@ export function snapshotStoreFaults(name: string, make: () => Promise<FaultyStor
     const problemOf = async (action: () => Promise<unknown>): Promise<KeyturnError> => {
       const error = await failureOf(action);
       if (!(error instanceof KeyturnError)) throw new Error(`expected a KeyturnError, not ${inspect(error)}`);
-      expect(error.code).toMatch(/^store\./);
+      expect(error.code).toMatch(/^(store\.|ssh\.host-key$)/);
       expect(error.hint).toMatch(/\w/);
       const told = `${error.message} ${error.hint} ${inspect(error, { depth: 20, showHidden: true })}`;
       for (const secret of made.secrets) expect(told).not.toContain(secret);
@@ -309,7 +311,7 @@ export function snapshotStoreFaults(name: string, make: () => Promise<FaultyStor
       await store.put(key, Buffer.from('here'));
       for (const [way, action] of Object.entries(everyWay(made.wrongPeer.store))) {
         const problem = await within(AT_ONCE_MS, problemOf(action));
-        expect([way, problem.code]).toEqual([way, 'store.refused']);
+        expect([way, problem.code]).toEqual([way, made.wrongPeer.code ?? 'store.refused']);
         for (const shown of made.wrongPeer.names) expect(`${problem.message} ${problem.hint}`).toContain(shown);
       }
       await untouched();

@@ -1,61 +1,58 @@
-/**
- * Owns how a local server runs from a root file system without touching the host: in mount and process namespaces of its
- * own that are gone when its first process is, and that one is killed by the kernel when we are.
- */
+/** Owns how a server of several processes runs from a root file system: in namespaces of its own that end with us, without touching the host. */
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { open, readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { systemPath } from '../parts/host.ts';
 import { LocalPartsError } from '../parts/problem.ts';
 
 export interface ContainedOptions {
-  /** For people: "The local S3 server". */
-  readonly name: string;
-  /** Run by `sh -eu` inside the new namespaces; ends with `exec` of the server. */
+  /** For people: `The local S3 server`. */
+  readonly what: string;
+  /** Its output goes to `log` in here. */
+  readonly dir: string;
+  /** Network namespace to live in, by name or path; its loopback must be up. Undefined: the caller's own. */
+  readonly netns?: string | undefined;
+  /** Shell commands that mount what it needs and become its first process, which prints READY when it serves. */
   readonly script: string;
-  /** `$1` and so on of the script. */
+  /** `$1` and on of the script. */
   readonly args: readonly string[];
-  /** Network namespace to live in, by name or path. Undefined: the caller's own. */
-  readonly netns: string | undefined;
-  /** Where all that it prints goes. */
-  readonly logFile: string;
-  /** The line of standard output that says that it listens. */
-  readonly isReady: (line: string) => boolean;
-  /** What to look at when it does not come up. */
+  /** Another line than READY that says that it serves; all that is printed is in the log then, too. */
+  readonly isReady?: (line: string) => boolean;
+  /** What to do when it does not come up. */
   readonly hint: string;
 }
 
-/** Ways to end a server and to have it again, the same for all. */
 export interface Contained {
-  /** Ends it as an operator would; safe twice. */
-  stop(): Promise<void>;
-  /** Ends it as a power cut would. */
-  kill9(): Promise<void>;
-  /** Starts it again after `stop` or `kill9`, with the same data. */
+  /** Ends all of its processes with SIGKILL, as a power cut would; safe twice. */
+  end(): Promise<void>;
+  /** Starts it again, after ending it if it runs. */
   restart(): Promise<void>;
   /** Stands still: connections are accepted by the kernel and never answered. */
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** The first of its processes as we see it, for `nsenter`; undefined when it does not run. */
+  first(): Promise<number | undefined>;
 }
 
-const START_TIMEOUT_MS = 60_000;
+/** The slowest of them takes 15 s on an idle machine. */
+const START_TIMEOUT_MS = 180_000;
 
-/** Resolves when it is ready. It ends with this process, however that ends. Throws LocalPartsError with the end of its log. */
+/** Resolves when it serves. Throws LocalPartsError with the end of its log when it does not. */
 export async function startContained(options: ContainedOptions): Promise<Contained> {
   let running: ChildProcess | undefined = await launch(options);
-
+  const first = async (): Promise<number | undefined> =>
+    running?.pid === undefined ? undefined : (await descendants(running.pid))[1];
   const end = async (): Promise<void> => {
     const ending = running;
+    const target = (await first()) ?? ending?.pid;
     running = undefined;
     if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return;
     const exited = once(ending, 'exit');
-    // The first process of its namespace takes all others with it, and is gone only when they are. These servers keep
-    // nothing in memory that they have acknowledged, so a stop needs to be no gentler than this.
-    const [outer, first] = ending.pid === undefined ? [] : await descendants(ending.pid);
-    const target = first ?? outer;
+    // The first process of its namespace takes all others with it, and is gone only when they are.
     if (target !== undefined) process.kill(target, 'SIGKILL');
     await exited;
   };
@@ -63,37 +60,39 @@ export async function startContained(options: ContainedOptions): Promise<Contain
     if (running?.pid === undefined) return;
     for (const pid of await descendants(running.pid)) process.kill(pid, signal);
   };
-
   return {
-    stop: end,
-    kill9: end,
+    end,
     async restart() {
       await end();
       running = await launch(options);
     },
     pause: () => signalAll('SIGSTOP'),
     resume: () => signalAll('SIGCONT'),
+    first,
   };
 }
 
-async function launch(options: ContainedOptions): Promise<ChildProcess> {
-  const { netns, logFile } = options;
-  const log = await open(logFile, 'a', 0o600);
+/**
+ * In namespaces of its own: mounts and processes are gone when its first process is gone, and that one is killed by
+ * the kernel when we are.
+ */
+async function launch({ what, dir, netns, script, args, isReady, hint }: ContainedOptions): Promise<ChildProcess> {
+  const log = await open(join(dir, 'log'), 'a', 0o600);
   const enter = netns === undefined ? [] : ['nsenter', `--net=${netns.includes('/') ? netns : `/run/netns/${netns}`}`];
   const child = spawn(
     'setpriv',
     [
       ...['--pdeathsig', 'KILL', ...enter],
       ...['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child'],
-      ...['sh', '-euc', options.script, 'contained', ...options.args],
+      ...['sh', '-euc', script, 'contained', ...args],
     ],
     { stdio: ['ignore', 'pipe', log.fd], env: { PATH: systemPath, LC_ALL: 'C.UTF-8' }, detached: true },
   ) as ChildProcessByStdio<null, Readable, null>;
   await log.close();
   const ready = new Promise<string>((resolve) => {
-    child.stdout.pipe(createWriteStream(logFile, { flags: 'a' }));
+    if (isReady) child.stdout.pipe(createWriteStream(join(dir, 'log'), { flags: 'a' }));
     createInterface(child.stdout).on('line', (line) => {
-      if (options.isReady(line)) resolve('ready');
+      if (isReady?.(line) ?? line === 'READY') resolve('ready');
     });
     child.once('exit', () => resolve('ended'));
     child.once('error', () => resolve('could not be started'));
@@ -102,9 +101,9 @@ async function launch(options: ContainedOptions): Promise<ChildProcess> {
   const outcome = await ready;
   if (outcome === 'ready') return child;
   child.kill('SIGKILL');
-  const tail = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(-15).join('\n');
-  throw new LocalPartsError(`${options.name} ${outcome}:\n${tail}`, {
-    hint: `${options.hint} The whole log is ${logFile}.`,
+  const tail = (await readFile(join(dir, 'log'), 'utf8')).trimEnd().split('\n').slice(-15).join('\n');
+  throw new LocalPartsError(`${what} ${outcome}:\n${tail}`, {
+    hint: `${hint} The whole log is ${join(dir, 'log')}.`,
   });
 }
 
@@ -120,4 +119,10 @@ async function descendants(root: number): Promise<number[]> {
   const found = [root];
   for (const pid of found) found.push(...(children.get(pid) ?? []));
   return found;
+}
+
+/** An address of its own in 127.0.0.0/8, so that what several servers in one namespace have among themselves does not meet. */
+export function ownLoopbackAddress(): string {
+  const random = () => 1 + Math.floor(Math.random() * 253);
+  return `127.${64 + (random() % 128)}.${random()}.${random()}`;
 }

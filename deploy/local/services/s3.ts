@@ -3,7 +3,7 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LocalPartsError } from '../parts/problem.ts';
-import { startContained, type Contained } from './contained.ts';
+import { ownLoopbackAddress, startContained } from './contained.ts';
 
 export interface S3Options {
   /** Data, configuration and log; made when missing, kept when stopped. */
@@ -26,9 +26,18 @@ export interface S3Options {
   readonly quota?: number;
 }
 
-export interface LocalS3 extends Contained {
+export interface LocalS3 {
   /** `http://127.0.0.1:8080`; path-style, region us-east-1. */
   readonly endpoint: string;
+  /** Ends it as an operator would; safe twice. */
+  stop(): Promise<void>;
+  /** Ends it as a power cut would. */
+  kill9(): Promise<void>;
+  /** Starts it again after `stop` or `kill9`, with the same data. */
+  restart(): Promise<void>;
+  /** Stands still: connections are accepted by the kernel and never answered. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
 }
 
 const program = fileURLToPath(new URL('swift-servers.py', import.meta.url));
@@ -39,17 +48,24 @@ export async function startS3(options: S3Options): Promise<LocalS3> {
     throw new LocalPartsError(`${options.accessKey} is no access key for Swift.`, { hint: 'Use account:user.' });
   }
   await configure(options);
-  const { dir, rootfs, netns, port, sizeLimit, host = '127.0.0.1' } = options;
-  const contained = await startContained({
-    name: 'The local S3 server',
+  const { dir, rootfs, netns, sizeLimit } = options;
+  const swift = await startContained({
+    what: 'The local S3 server',
+    dir,
+    netns,
     script,
     args: [rootfs, dir, sizeLimit === undefined ? '' : `size=${sizeLimit}`],
-    netns,
-    logFile: join(dir, 'log'),
-    isReady: (line) => line === 'READY',
-    hint: `See that port ${port} is free.`,
+    hint: `See that port ${options.port} is free.`,
   });
-  return { ...contained, endpoint: `http://${host}:${port}` };
+  return {
+    endpoint: `http://${options.host ?? '127.0.0.1'}:${options.port}`,
+    // Swift keeps nothing in memory that it has acknowledged, so a stop needs to be no gentler than a power cut.
+    stop: swift.end,
+    kill9: swift.end,
+    restart: swift.restart,
+    pause: swift.pause,
+    resume: swift.resume,
+  };
 }
 
 async function configure(options: S3Options): Promise<void> {
@@ -57,10 +73,7 @@ async function configure(options: S3Options): Promise<void> {
   const etc = join(dir, 'etc');
   await mkdir(etc, { recursive: true, mode: 0o700 });
   for (const name of ['data', 'root']) await mkdir(join(dir, name), { recursive: true });
-  // An address of its own in 127.0.0.0/8, so that several servers in one namespace don't meet.
-  const random = () => 1 + Math.floor(Math.random() * 253);
-  const ip = `127.${64 + (random() % 128)}.${random()}.${random()}`;
-  for (const [name, text] of Object.entries(configuration(options, ip)))
+  for (const [name, text] of Object.entries(configuration(options, ownLoopbackAddress())))
     await writeFile(join(etc, name), text, { mode: 0o600 });
   await copyFile(join(rootfs, 'etc/swift/mime.types'), join(etc, 'mime.types')).catch(() => undefined);
   await copyFile(program, join(etc, 'swift-servers.py'));

@@ -25,7 +25,10 @@ export interface SftpOptions {
   readonly unknownRequests?: readonly string[];
 }
 
-export interface LocalSftp extends Contained {
+export interface LocalSftp extends Pick<Contained, 'restart' | 'pause' | 'resume'> {
+  /** Ends it; safe twice. sshd keeps nothing in memory that it has acknowledged, so this is no gentler than `kill9`. */
+  stop(): Promise<void>;
+  kill9(): Promise<void>;
   readonly host: string;
   readonly port: number;
   readonly user: string;
@@ -57,16 +60,16 @@ export async function startSftp(options: SftpOptions): Promise<LocalSftp> {
   await writeFile(join(etc, 'authorized_keys'), await readFile(`${keyFile}.pub`), { mode: 0o644 });
   await writeFile(join(etc, 'sshd_config'), configuration(options, host), { mode: 0o600 });
   const contained = await startContained({
-    name: 'The local SFTP server',
+    what: 'The local SFTP server',
+    dir,
     script,
     args: [rootfs, dir, sizeLimit === undefined ? '' : `size=${sizeLimit}`],
     netns: options.netns,
-    logFile: join(dir, 'log'),
     isReady: (line) => line.startsWith('Server listening on'),
     hint: `See that port ${port} is free.`,
   });
   const folder = join(dir, 'data', FOLDER);
-  return { ...contained, host, port, user: USER, path: `/${FOLDER}`, folder, keyFile, hostKey };
+  return { ...contained, stop: contained.end, kill9: contained.end, host, port, user: USER, path: `/${FOLDER}`, folder, keyFile, hostKey };
 }
 
 /** Makes the key when it is not there; its fingerprint. */

@@ -1,5 +1,6 @@
 /**
- * Owns what Keyturn needs of ssh2's private parts: a wider receive window, and signals to a command whose input has ended.
+ * Owns what Keyturn needs of ssh2's private parts: a wider receive window, signals to a command whose input has ended, and
+ * what an SFTP server says that it can do beyond the protocol.
  * ssh2 is pinned to one version, a test guards that these parts are still there, and without them all works as before,
  * only slower and with less certain endings.
  */
@@ -59,6 +60,12 @@ export function sendSignal(channel: object, name: 'TERM' | 'KILL'): boolean {
   if (!hasInternals(channel) || !['open', 'eof'].includes(channel.outgoing.state)) return false;
   channel._client._protocol.signal(channel.outgoing.id, name);
   return true;
+}
+
+/** Names and versions of an SFTP server's extensions; none when ssh2 is not as known: then none is used. */
+export function extensionsOf(sftp: object): Readonly<Record<string, unknown>> {
+  const { _extensions } = sftp as { _extensions?: unknown };
+  return typeof _extensions === 'object' && _extensions !== null ? { ..._extensions } : {};
 }
 
 function hasInternals(channel: object): channel is Internals {

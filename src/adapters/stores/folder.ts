@@ -1,5 +1,4 @@
 /** Owns the folder as a store: files appear by rename only, and no key leads out of the folder. */
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, realpath, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -16,6 +15,8 @@ import {
   uploadsIn,
   type TreeEntry,
 } from '../../transfer/object-tree.ts';
+import { proveStore } from '../../transfer/prove-store.ts';
+import { abortedElsewhere, keptTooLittle, linkInTheWay, objectMissing } from '../../transfer/tree-errors.ts';
 
 export interface FolderStoreOptions {
   readonly name: string;
@@ -54,10 +55,10 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
     // Not blocking: a pipe in the place of an object must not hold us.
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
     const handle = path && (await attempt(`read ${key}`, () => ifThere(() => open(path, flags))));
-    if (!handle) throw notFound(name, key);
+    if (!handle) throw objectMissing(name, key);
     if ((await handle.stat()).isFile()) return handle;
     await handle.close();
-    throw notFound(name, key);
+    throw objectMissing(name, key);
   };
   const beginUpload = async (key: string, signal: AbortSignal | undefined): Promise<Upload> => {
     signal?.throwIfAborted();
@@ -109,19 +110,7 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
     list,
     async check(signal) {
       signal?.throwIfAborted();
-      const key = `keyturn-check-${randomBytes(8).toString('hex')}`;
-      try {
-        await put(key, Buffer.from(key));
-        const listed: string[] = [];
-        for await (const object of list(key)) listed.push(object.key);
-        if (listed[0] !== key || Buffer.from(await get(key)).toString() !== key) {
-          throw new KeyturnError('store.corrupt', `Store ${name} does not give back what was written to it.`, {
-            hint: `Look at the disk or mount behind ${options.path}.`,
-          });
-        }
-      } finally {
-        await remove(key);
-      }
+      await proveStore({ name, put, get, list, remove }, `Look at the disk or mount behind ${options.path}.`);
       return `folder ${options.path}, can be listed, written and deleted in`;
     },
     async read(key, signal) {
@@ -166,9 +155,7 @@ async function startUpload({ key, path, temporary, signal, attempt, name }: Uplo
     await handle.sync();
     const written = await handle.stat();
     if (written.size !== size) {
-      throw new KeyturnError('store.corrupt', `Store ${name} kept ${written.size} of ${size} bytes of ${key}.`, {
-        hint: 'Look at the disk or mount behind the folder.',
-      });
+      throw keptTooLittle(name, key, written.size, size, 'Look at the disk or mount behind the folder.');
     }
     await rename(temporary, path).catch((error: unknown) => {
       throw codeOf(error) === 'ENOENT' ? abortedElsewhere(name, key) : error;
@@ -327,24 +314,6 @@ function describe(name: string, path: string, what: string, error: unknown): Key
   return new KeyturnError(meaning?.code ?? 'store.refused', `Store ${name} could not ${what}: ${why}.`, {
     hint: meaning?.hint(path) ?? `Look at ${path} and at the system's log.`,
     cause: error,
-  });
-}
-
-function notFound(name: string, key: string): KeyturnError {
-  return new KeyturnError('store.not-found', `Store ${name} has no object ${key}.`, {
-    hint: 'List the snapshots; it may have been removed meanwhile.',
-  });
-}
-
-function linkInTheWay(name: string, path: string, key: string): KeyturnError {
-  return new KeyturnError('store.refused', `In store ${name} a link or file stands in the way of ${key}.`, {
-    hint: `Replace it under ${path} by a folder; Keyturn follows no links.`,
-  });
-}
-
-function abortedElsewhere(name: string, key: string): KeyturnError {
-  return new KeyturnError('store.refused', `The upload of ${key} to store ${name} is gone: it was aborted.`, {
-    hint: 'Take the backup again; another Keyturn may have cleaned up after this one.',
   });
 }
 

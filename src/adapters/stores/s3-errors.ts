@@ -34,7 +34,7 @@ const accessKey: Meaning = {
 const denied: Meaning = {
   code: 'store.credentials',
   hint: ({ store, bucket }) =>
-    `Let the access key of store ${store} list, read, write and delete in bucket ${bucket}, multipart uploads included; the README has a policy.`,
+    `Let the access key of store ${store} list, read, write and delete in bucket ${bucket}, multipart uploads included, and versions where it keeps them; the README has a policy.`,
 };
 /** An answer without a body: to HEAD, or from a proxy. */
 const refused: Meaning = {
@@ -122,6 +122,22 @@ const noCredentials: Meaning = {
   hint: ({ store }) =>
     `Give store ${store} credentials, or provide them to AWS's default chain (environment, profile, role).`,
 };
+const archived: Meaning = {
+  code: 'store.refused',
+  words: 'it lies in an archive class',
+  hint: ({ store }) =>
+    `Have it brought back at the store, then read it again; choose a storageClass of store ${store} that can be read at once.`,
+};
+const kms: Meaning = {
+  code: 'store.refused',
+  words: 'the KMS key can not be used',
+  hint: ({ store }) => `Check kmsKeyId of store ${store}: the key has to be there, enabled, and of the same region.`,
+};
+const writing: Meaning = {
+  code: 'store.refused',
+  hint: ({ store, endpoint }) =>
+    `Check serverSideEncryption, kmsKeyId and storageClass of store ${store}: ${endpoint} does not take what they say.`,
+};
 const other: Meaning = {
   code: 'store.refused',
   hint: ({ endpoint }) => `Look the code up in the documentation of ${endpoint}, and at its log.`,
@@ -190,6 +206,16 @@ const byName: Readonly<Record<string, Meaning>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: certificate,
   ERR_TLS_CERT_ALTNAME_INVALID: wrongName,
   CredentialsProviderError: noCredentials,
+  InvalidObjectState: archived,
+  'KMS.DisabledException': kms,
+  'KMS.NotFoundException': kms,
+  'KMS.InvalidKeyUsageException': kms,
+  'KMS.InvalidStateException': kms,
+  'KMS.KMSInvalidStateException': kms,
+  InvalidStorageClass: writing,
+  InvalidEncryptionAlgorithmError: writing,
+  InvalidArgument: writing,
+  NotImplemented: other,
 };
 
 /** When the name says nothing: answers to HEAD have no body, and proxies in between speak HTML. */
@@ -201,6 +227,7 @@ const byStatus: Readonly<Record<number, Meaning>> = {
   408: away,
   413: full,
   429: busy,
+  501: other,
   507: full,
 };
 
@@ -218,6 +245,21 @@ export function isAnswer(error: unknown, ...codes: readonly string[]): boolean {
 /** The server found fault with the request itself, e.g. with a checksum. */
 export function isBadRequest(error: unknown): boolean {
   return statusOf(error) === 400;
+}
+
+/** The server does not have what was asked for: it does not know it, or this bucket has it not. */
+export function isNotOffered(error: unknown): boolean {
+  return [400, 405, 501].includes(statusOf(error) ?? 0);
+}
+
+/** The credentials are good, but not for this; servers say the same of objects under a lock. */
+export function isDenied(error: unknown): boolean {
+  return [denied, refused].includes(meaningOf(error));
+}
+
+/** A final no to this very request. */
+export function isRefusal(error: unknown): boolean {
+  return [400, 403, 405, 409].includes(statusOf(error) ?? 0) && !isTransient(error);
 }
 
 /** True when the object is not there; a bucket that is not there is another matter. */
@@ -258,14 +300,14 @@ function meaningOf(error: unknown): Meaning {
 
 /**
  * The most telling short name: one that the table knows, else the server's own; undefined when it says nothing, as the
- * SDK's names for answers without a body. Letters, digits and underscores only.
+ * SDK's names for answers without a body. Letters, digits, underscores and dots only.
  */
 function nameOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code, Code } = error as { code?: unknown; Code?: unknown };
   const names = [code, Code, error.name].filter((name) => typeof name === 'string');
   const name = names.find((candidate) => Object.hasOwn(byName, candidate)) ?? error.name;
-  return /^\w{1,60}$/.test(name) && !['Error', 'Unknown', 'UnknownError'].includes(name) ? name : undefined;
+  return /^[\w.]{1,60}$/.test(name) && !['Error', 'Unknown', 'UnknownError'].includes(name) ? name : undefined;
 }
 
 /** Names out of a certificate are whoever's words: nothing but names of hosts and addresses, and not many. */

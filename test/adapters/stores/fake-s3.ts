@@ -136,6 +136,9 @@ export async function startFakeS3(bucket: string, options: FakeS3Options = {}): 
 }
 
 function operationOf(method: string, query: URLSearchParams, key: string, headers: IncomingHttpHeaders): string {
+  if (query.has('object-lock')) return 'GetObjectLockConfiguration';
+  if (query.has('legal-hold')) return method === 'PUT' ? 'PutObjectLegalHold' : 'GetObjectLegalHold';
+  if (query.has('retention')) return 'GetObjectRetention';
   if (key === '') return query.has('uploads') ? 'ListMultipartUploads' : 'ListObjectsV2';
   const upload = query.has('uploadId');
   if (method === 'POST') return upload ? 'CompleteMultipartUpload' : 'CreateMultipartUpload';
@@ -218,6 +221,8 @@ function act(read: FakeRequest, query: URLSearchParams, body: Buffer, state: Sta
       return uploads.delete(id) ? { status: 204 } : noUpload;
     case 'ListParts':
       return upload ? { status: 200, body: xml('ListPartsResult', { UploadId: id }) } : noUpload;
+    case 'GetObjectLockConfiguration':
+      return { status: 404, body: errorXml('ObjectLockConfigurationNotFoundError') };
     case 'ListObjectsV2':
       return listObjects(query, objects);
     case 'ListMultipartUploads':
