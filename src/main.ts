@@ -38,6 +38,7 @@ import { etcdProbe, nodeProbes } from './commands/probes.ts';
 import { proveAudit, type AuditCopy } from './commands/verify-audit.ts';
 import { readConfig, type Config, type SecretRef, type StoreConfig } from './config.ts';
 import { secretValue, type Role } from './config/secrets.ts';
+import { KEEP_EVERYTHING } from './domain/retention.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import { handleJob } from './jobs/handle.ts';
 import { watchRequests } from './jobs/watch-requests.ts';
@@ -45,6 +46,7 @@ import { queueDueBackups } from './jobs/watch-schedule.ts';
 import type { Log, SnapshotStore } from './ports.ts';
 import { announceRequest, startRestore } from './restore/announce.ts';
 import { audited } from './restore/audited.ts';
+import type { RetentionOf } from './retention/look.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -113,6 +115,17 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     seal: () => audit.seal(),
     publish,
     announce: (request: RestoreRequest) => announceRequest({ publish, queue }, request),
+    retentionOf: retentionOf(config),
+  };
+}
+
+/** A store's own policy goes before the cluster's; the rest is the cluster's. */
+function retentionOf({ clusters, stores }: Config): RetentionOf {
+  const ofCluster = new Map(clusters.map(({ name, retention }) => [name, retention]));
+  const ofStore = new Map(stores.map(({ name, retention }) => [name, retention]));
+  return (cluster, store) => {
+    const spec = ofCluster.get(cluster) ?? KEEP_EVERYTHING;
+    return { ...spec, policy: ofStore.get(store) ?? spec.policy };
   };
 }
 

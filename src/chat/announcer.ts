@@ -1,7 +1,7 @@
 /** Owns the way from an event to the messages that tell it: folded into their state, then handed to the outbox. */
 import { foldBackup, foldRetried } from '../domain/backup-message.ts';
 import type { BackupMessage } from '../domain/backup-message.ts';
-import { isBackupEvent } from '../domain/event.ts';
+import { isBackupEvent, isRetentionEvent } from '../domain/event.ts';
 import type { BackupEvent } from '../domain/event.ts';
 import { retriedFrom } from '../domain/job.ts';
 import type { Clock, Publish } from '../ports.ts';
@@ -10,6 +10,7 @@ import type { AlertMessage } from './message-state.ts';
 import { remember } from './remember.ts';
 import type { RememberOptions } from './remember.ts';
 import { restoreAnnouncer } from './restore-announcer.ts';
+import { announceRetention } from './retention-announcer.ts';
 
 export interface AnnouncerOptions extends RememberOptions {
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
@@ -25,6 +26,7 @@ export function announcer(options: AnnouncerOptions): Publish {
   const tooSoon = progressThrottle(options);
   const announceRestore = restoreAnnouncer(options);
   return async (event) => {
+    if (isRetentionEvent(event)) return announceRetention(options, event);
     if (!isBackupEvent(event)) return announceRestore(event);
     if (tooSoon(event)) return;
     await remember<BackupMessage>(options, event.operation, (before) => foldBackup(before, event));

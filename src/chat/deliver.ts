@@ -176,6 +176,8 @@ function channelsFor({ channels }: DeliveryOptions, state: MessageState): readon
       return [state.origin?.channel ?? channels.results];
     case 'backup-alert':
     case 'restore-break-glass':
+    case 'retention-question':
+    case 'retention-trouble':
       return [channels.alerts];
     case 'restore':
       return [visibleTo(state.request?.origin.channel) ?? channels.results];

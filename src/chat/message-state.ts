@@ -2,6 +2,7 @@
 import type { BackupMessage } from '../domain/backup-message.ts';
 import type { RestoreMessage } from '../domain/restore-message.ts';
 import type { RestoreSummary } from '../domain/restore-summary.ts';
+import type { RetentionQuestion, RetentionTrouble } from '../domain/retention-message.ts';
 
 /** The alarm for a failed backup, beside the backup's own message. */
 export interface AlertMessage {
@@ -42,7 +43,15 @@ export interface EnrolCall {
 }
 
 export type MessageState =
-  BackupMessage | AlertMessage | RestoreMessage | RestoreThreadMessage | RestoreCall | RestoreEnd | EnrolCall;
+  | BackupMessage
+  | AlertMessage
+  | RestoreMessage
+  | RestoreThreadMessage
+  | RestoreCall
+  | RestoreEnd
+  | EnrolCall
+  | RetentionQuestion
+  | RetentionTrouble;
 
 /** The message of an operation has the operation's id as its key; its alarm has this. */
 export function alertKey(operation: string): string {
@@ -63,6 +72,12 @@ export function enrolKey(user: string, askedAt: string): string {
   return `enrol-${user}-${Date.parse(askedAt)}`;
 }
 
+/** What retention asks about a store, or has trouble with in a cluster: one series of messages each. */
+export const retentionKeys = {
+  question: (cluster: string, store: string) => `retention-question-${cluster}-${store}`,
+  trouble: (cluster: string) => `retention-trouble-${cluster}`,
+} as const;
+
 /** The message in whose thread this one stands; undefined: it stands by itself. */
 export function parentOf(state: MessageState): string | undefined {
   switch (state.kind) {
@@ -78,6 +93,8 @@ export function parentOf(state: MessageState): string | undefined {
     case 'restore':
     case 'restore-break-glass':
     case 'enrol-anew':
+    case 'retention-question':
+    case 'retention-trouble':
       return undefined;
   }
 }

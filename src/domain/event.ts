@@ -4,6 +4,7 @@ import type { Origin } from './job.ts';
 import type { PhaseName } from './plan.ts';
 import type { RestoreReport } from './restore-report.ts';
 import type { RestoreSummary } from './restore-summary.ts';
+import type { RetentionEvent } from './retention-event.ts';
 import type { SnapshotRecord, Trigger } from './snapshot.ts';
 
 interface Base {
@@ -14,7 +15,7 @@ interface Base {
   readonly cluster: string;
 }
 
-export type KeyturnEvent = BackupEvent | RestoreEvent;
+export type KeyturnEvent = BackupEvent | RestoreEvent | RetentionEvent;
 
 export type BackupEvent =
   | (Base & { readonly type: 'backup.queued'; readonly trigger: Trigger; readonly origin: Origin | undefined })
@@ -120,4 +121,8 @@ export interface StoreOutcome {
 
 export function isBackupEvent(event: KeyturnEvent): event is BackupEvent {
   return event.type.startsWith('backup.');
+}
+
+export function isRetentionEvent(event: KeyturnEvent): event is RetentionEvent {
+  return event.type.startsWith('retention.');
 }

@@ -103,7 +103,7 @@ export function takenAtOf(id: string): string {
 }
 
 /** What has to go with a snapshot, the manifest first: until its object is gone too, it is only a stray. */
-export function keysOf({ cluster, id }: SnapshotEntry, object: string): readonly string[] {
+export function keysOf({ cluster, id }: Pick<SnapshotEntry, 'cluster' | 'id'>, object: string): readonly string[] {
   return [
     manifestKey(cluster, id),
     object,

@@ -6,8 +6,10 @@ import type { RestoreDeps } from './restore/deps.ts';
 import { runRestore } from './restore/run-restore.ts';
 import { runBackup, type BackupDeps } from './run-backup.ts';
 import { runCleanup } from './run-cleanup.ts';
+import type { RetentionDeps } from './retention/deps.ts';
+import { runRetention } from './run-retention.ts';
 
-export type JobDeps = BackupDeps & RestoreDeps;
+export type JobDeps = BackupDeps & RestoreDeps & RetentionDeps;
 
 /** The handler that a worker hands to the queue. */
 export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Promise<JobResult> {
@@ -21,6 +23,8 @@ export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Pro
         return runRestore(job, context, deps);
       case 'cleanup':
         return runCleanup(job, context, deps);
+      case 'retention':
+        return runRetention(job, context, deps);
     }
   };
 }

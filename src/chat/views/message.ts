@@ -11,6 +11,7 @@ import {
   restoreStepsView,
 } from './restore-notes.ts';
 import { restoreView } from './restore.ts';
+import { retentionQuestionView, retentionTroubleView } from './retention-notes.ts';
 
 export interface MessageSurroundings {
   /** Where the message stands. */
@@ -39,6 +40,10 @@ export function renderMessage(state: MessageState, { channel, command, oncall }:
       return restoreEndView(state.restore);
     case 'enrol-anew':
       return enrolCallView(state);
+    case 'retention-question':
+      return retentionQuestionView(state, command);
+    case 'retention-trouble':
+      return retentionTroubleView(state, command);
   }
 }
 
