@@ -38,7 +38,7 @@ import { etcdProbe, nodeProbes } from './commands/probes.ts';
 import { proveAudit, type AuditCopy } from './commands/verify-audit.ts';
 import { readConfig, type Config, type SecretRef, type StoreConfig } from './config.ts';
 import { secretValue, type Role } from './config/secrets.ts';
-import { KEEP_EVERYTHING } from './domain/retention.ts';
+import { KEEP_EVERYTHING, rulesInWords } from './domain/retention.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import { handleJob } from './jobs/handle.ts';
 import { watchRequests } from './jobs/watch-requests.ts';
@@ -282,9 +282,20 @@ function probesOf(world: World): Probe[] {
     ...config.clusters.flatMap((cluster) => nodeProbes(deps, cluster)),
     ...config.clusters.map((cluster) => etcdProbe(deps, cluster)),
     ...storeList.map((store) => ({ name: `store ${store.name}`, run: (signal: AbortSignal) => store.check(signal) })),
+    ...config.clusters.map(({ name, backup }) => ({
+      name: `retention ${name}`,
+      run: async () => retentionInWords(name, backup.stores, world.retentionOf),
+    })),
     { name: 'audit', run: () => checkAuditFolder(config.audit.folder) },
     ...(config.stepUpKey === undefined ? [] : [{ name: 'one-time codes', run: async () => checkCodes(world) }]),
   ];
+}
+
+/** `ceph keeps the last 5, nas keeps everything`. */
+function retentionInWords(cluster: string, stores: readonly string[], of: RetentionOf): string {
+  const kept = stores.map((store) => ({ store, rules: rulesInWords(of(cluster, store).policy) }));
+  if (kept.every(({ rules }) => rules.length === 0)) return 'none configured: everything stays';
+  return kept.map(({ store, rules }) => `${store} keeps ${rules.join(', ') || 'everything'}`).join('; ');
 }
 
 function checkCodes(world: World): string {

@@ -147,27 +147,34 @@ export interface Forecast {
   readonly goes: string;
 }
 
-/** `now`: as things are; `next`: once one more backup is there. Undefined when the store has no copy of it. */
-export function forecast(now: StorePlan, next: StorePlan, id: string): Forecast | undefined {
-  const found = [...now.keeps, ...now.goes].find((each) => each.id === id);
-  if (found === undefined) return undefined;
-  const stays = now.keeps.some((each) => each.id === id);
-  const keeps = stays ? found.reasons.map(({ words }) => words) : [];
-  const goesNext = next.goes.some((each) => each.id === id);
-  return { store: now.store, keeps, goesNext, goes: goesNext ? nextWords(next) : laterWords(now, found) };
+/**
+ * `now`: as things are; `next`: once one more backup is there (`withOneMore`). Of an id that has no copy in the store the
+ * forecast is undefined.
+ */
+export function forecast(now: StorePlan, next: StorePlan): (id: string) => Forecast | undefined {
+  const ranks = new Map(now.keeps.map(({ id }, rank) => [id, rank]));
+  const all = new Map([...now.keeps, ...now.goes].map((planned) => [planned.id, planned]));
+  const going = new Set(next.goes.map(({ id }) => id));
+  return (id) => {
+    const found = all.get(id);
+    if (found === undefined) return undefined;
+    const rank = ranks.get(id);
+    const keeps = rank === undefined ? [] : found.reasons.map(({ words }) => words);
+    const goesNext = going.has(id);
+    return { store: now.store, keeps, goesNext, goes: goesNext ? nextWords(next) : laterWords(now, found, rank ?? 0) };
+  };
 }
 
 function nextWords({ mustAsk }: StorePlan): string {
   return mustAsk ? 'goes after the next backup, once somebody confirms it' : 'goes after the next backup';
 }
 
-function laterWords({ policy, keeps }: StorePlan, { id, takenAt, reasons }: Planned): string {
+function laterWords({ policy }: StorePlan, { takenAt, reasons }: Planned, rank: number): string {
   if (!hasRules(policy)) return 'stays: no retention is configured';
   const rules = new Set(reasons.map(({ rule }) => rule));
   if (rules.has('held')) return 'stays as long as it is held';
   if (rules.has('restore request')) return 'stays as long as that restore is open';
   if (rules.has('only good copy')) return 'stays until another copy is good again';
-  const rank = keeps.findIndex((each) => each.id === id);
   const ends = [...rules].filter((rule) => rule !== 'newest');
   if (ends.length === 1 && ends[0] === 'last') return `goes after ${(policy.last ?? 0) - rank} more backups`;
   if (ends.length === 1 && ends[0] === 'days') {

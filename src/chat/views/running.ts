@@ -4,10 +4,18 @@ import { date, mrk } from '../blocks.ts';
 import type { Mrkdwn } from '../blocks.ts';
 import { triggeredBy } from './backup.ts';
 
+const WHAT: Readonly<Record<Running['what'], Mrkdwn>> = {
+  backup: mrk`backup`,
+  sweep: mrk`clean-up after a failed backup`,
+  restore: mrk`restore`,
+  cleanup: mrk`clean-up after a restore`,
+  retention: mrk`retention`,
+};
+
 /** `⏳ backup running since 06:00, asked by @maya`. */
 export function runningPhrase(running: Running): Mrkdwn {
   const by = running.trigger === undefined ? mrk`` : mrk`, ${triggeredBy(running.trigger)}`;
-  const what = running.what === 'backup' ? mrk`backup` : mrk`clean-up after a failed backup`;
+  const what = WHAT[running.what];
   return running.kind === 'running'
     ? mrk`⏳ ${what} running since ${date(running.since)}${by}`
     : mrk`🕓 ${what} queued since ${date(running.since)}${by}`;
