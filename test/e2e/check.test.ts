@@ -111,6 +111,7 @@ test('several things that are wrong have a line each with what to do, and the re
     ...['newer/cp2', 'newer/cp3', 'older/cp1', 'older/cp2', 'older/cp3'].map((name) => `✓ node ${name}`),
     '✓ etcd older',
     '✓ store s3',
+    ...['newer', 'older'].map((name) => `✓ retention ${name}`),
   ]);
   expect(lines.join('\n')).not.toContain('planted');
   expect(code).toBe(1);

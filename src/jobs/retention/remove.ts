@@ -5,6 +5,7 @@
 import { KeyturnError, toProblem } from '../../domain/error.ts';
 import type { Problem } from '../../domain/error.ts';
 import { isHeld } from '../../domain/retention.ts';
+import { ALWAYS_ALLOWED } from '../../domain/retention-plan.ts';
 import type { Planned, StorePlan } from '../../domain/retention-plan.ts';
 import { manifestKey } from '../../domain/snapshot.ts';
 import { keysOf } from '../../domain/snapshot-entry.ts';
@@ -21,8 +22,8 @@ export interface Removal {
   readonly problem: Problem | undefined;
 }
 
-/** Removed side by side; between batches the lease is asked for. */
-const BATCH = 8;
+/** Removed side by side: a crash leaves no more strays than are cleared without a person. In between the lease is asked for. */
+const BATCH = ALWAYS_ALLOWED;
 
 type Outcome =
   | { readonly kind: 'removed' | 'protected' }
