@@ -26,8 +26,13 @@ module.exports = {
     only('transfer-imports-ports-and-domain', '^src/transfer/', '^src/(transfer/|domain/|ports\\.ts$)'),
     only('restore-imports-ports-and-domain', '^src/restore/', '^src/(restore/|stored/|domain/|ports\\.ts$)'),
     only('stored-imports-ports-and-domain', '^src/stored/', '^src/(stored/|domain/|ports\\.ts$)'),
-    only('commands-import-ports-and-domain', '^src/commands/', '^src/(commands/|restore/|stored/|domain/|ports\\.ts$)'),
-    only('jobs-import-ports-and-domain', '^src/jobs/', '^src/(jobs/|restore/|stored/|domain/|ports\\.ts$)'),
+    only('retention-imports-ports-and-domain', '^src/retention/', '^src/(retention/|domain/|ports\\.ts$)'),
+    only(
+      'commands-import-ports-and-domain',
+      '^src/commands/',
+      '^src/(commands/|restore/|retention/|stored/|domain/|ports\\.ts$)',
+    ),
+    only('jobs-import-ports-and-domain', '^src/jobs/', '^src/(jobs/|restore/|retention/|stored/|domain/|ports\\.ts$)'),
     only('chat-imports-commands-ports-domain', '^src/chat/', '^src/(chat/|commands/|domain/|ports\\.ts$)'),
     {
       name: 'adapters-do-not-import-each-other',

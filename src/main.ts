@@ -41,6 +41,7 @@ import { etcdProbe, nodeProbes } from './commands/probes.ts';
 import { proveAudit, type AuditCopy } from './commands/verify-audit.ts';
 import { readConfig, type Config, type SecretRef, type StoreConfig } from './config.ts';
 import { secretValue, type Role } from './config/secrets.ts';
+import { KEEP_EVERYTHING, rulesInWords } from './domain/retention.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import { handleJob } from './jobs/handle.ts';
 import { watchRequests } from './jobs/watch-requests.ts';
@@ -48,6 +49,7 @@ import { queueDueBackups } from './jobs/watch-schedule.ts';
 import type { Log, SnapshotStore } from './ports.ts';
 import { announceRequest, startRestore } from './restore/announce.ts';
 import { audited } from './restore/audited.ts';
+import type { RetentionOf } from './retention/look.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -117,6 +119,17 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     seal: () => audit.seal(),
     publish,
     announce: (request: RestoreRequest) => announceRequest({ publish, queue }, request),
+    retentionOf: retentionOf(config),
+  };
+}
+
+/** A store's own policy goes before the cluster's; the rest is the cluster's. */
+function retentionOf({ clusters, stores }: Config): RetentionOf {
+  const ofCluster = new Map(clusters.map(({ name, retention }) => [name, retention]));
+  const ofStore = new Map(stores.map(({ name, retention }) => [name, retention]));
+  return (cluster, store) => {
+    const spec = ofCluster.get(cluster) ?? KEEP_EVERYTHING;
+    return { ...spec, policy: ofStore.get(store) ?? spec.policy };
   };
 }
 
@@ -275,6 +288,10 @@ function probesOf(world: World): Probe[] {
     ...config.clusters.map((cluster) => etcdProbe(deps, cluster)),
     ...storeList.map((store) => ({ name: `store ${store.name}`, run: (signal: AbortSignal) => store.check(signal) })),
     ...encodingProbes(config),
+    ...config.clusters.map(({ name, backup }) => ({
+      name: `retention ${name}`,
+      run: async () => retentionInWords(name, backup.stores, world.retentionOf),
+    })),
     { name: 'audit', run: () => checkAuditFolder(config.audit.folder) },
     ...(config.stepUpKey === undefined ? [] : [{ name: 'one-time codes', run: async () => checkCodes(world) }]),
   ];
@@ -289,6 +306,13 @@ function encodingProbes({ clusters, encryption }: Config): Probe[] {
     ...(compresses ? [{ name: 'compression', run: checkCompression }] : []),
     ...(encrypts ? [{ name: 'encryption', run: () => checkEncryption(encryption) }] : []),
   ];
+}
+
+/** `ceph keeps the last 5, nas keeps everything`. */
+function retentionInWords(cluster: string, stores: readonly string[], of: RetentionOf): string {
+  const kept = stores.map((store) => ({ store, rules: rulesInWords(of(cluster, store).policy) }));
+  if (kept.every(({ rules }) => rules.length === 0)) return 'none configured: everything stays';
+  return kept.map(({ store, rules }) => `${store} keeps ${rules.join(', ') || 'everything'}`).join('; ');
 }
 
 function checkCodes(world: World): string {

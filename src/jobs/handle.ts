@@ -11,7 +11,10 @@ import { runRepair } from './verify/run-repair.ts';
 import { runScrub } from './verify/run-scrub.ts';
 import { runVerify } from './verify/run-verify.ts';
 
-export type JobDeps = BackupDeps & RestoreDeps & CopyDeps;
+import type { RetentionDeps } from './retention/deps.ts';
+import { runRetention } from './run-retention.ts';
+
+export type JobDeps = BackupDeps & RestoreDeps & RetentionDeps & CopyDeps;
 
 /** The handler that a worker hands to the queue. */
 export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Promise<JobResult> {
@@ -31,6 +34,8 @@ export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Pro
         return runScrub(job, context, deps);
       case 'repair':
         return runRepair(job, context, deps);
+      case 'retention':
+        return runRetention(job, context, deps);
     }
   };
 }

@@ -115,6 +115,7 @@ const deps: JobDeps = {
   clock,
   log,
   version: '0.0.0',
+  retentionOf: () => cluster.retention,
 };
 
 function ordersOf(request: string): Orders {

@@ -12,6 +12,7 @@ const WORDS: Readonly<Record<Running['what'], Mrkdwn>> = {
   verify: mrk`verification`,
   scrub: mrk`scrub`,
   repair: mrk`repair of a copy`,
+  retention: mrk`retention`,
 };
 
 /** `⏳ backup running since 06:00, asked by @maya`. */
