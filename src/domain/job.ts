@@ -92,15 +92,7 @@ export interface RetentionJob {
   readonly origin: Origin | undefined;
 }
 
-export type Job =
-  | BackupJob
-  | SweepJob
-  | RestoreJob
-  | CleanupJob
-  | RetentionJob
-  | VerifyJob
-  | ScrubJob
-  | RepairJob;
+export type Job = BackupJob | SweepJob | RestoreJob | CleanupJob | RetentionJob | VerifyJob | ScrubJob | RepairJob;
 
 /** Two replicas that tick in the same minute make the same id. BullMQ refuses `:` and pure integers. */
 export function scheduledBackupId(cluster: string, dueAt: Date): string {
