@@ -24,6 +24,8 @@ export interface CephBucket {
   readonly name: string;
   /** Also turns versioning on; can't be turned off again. */
   readonly objectLock?: boolean;
+  /** With object lock: whatever is written is locked for so many days, in governance mode. */
+  readonly retentionDays?: number;
   readonly versioning?: boolean;
   /** Bytes that it may hold. */
   readonly quota?: number;
