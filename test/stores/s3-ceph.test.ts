@@ -24,7 +24,7 @@ let ceph: TestCeph;
 beforeAll(async () => {
   ceph = await startTestCeph();
 });
-afterAll(async () => ceph?.remove());
+afterAll(() => ceph.remove());
 
 /** A store of a new bucket of its own. */
 async function inBucket(
