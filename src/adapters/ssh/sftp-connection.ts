@@ -1,4 +1,5 @@
 /** Owns the one connection to an SFTP server: shared by all who use it, made anew when it was lost, closed when nobody does. */
+import { unlessAborted } from '../../transfer/abortable.ts';
 import type { SftpSession } from './sftp-session.ts';
 
 export interface SftpConnection {
@@ -65,7 +66,7 @@ export function sftpConnection(open: () => Promise<SftpSession>, idleMs: number)
       const { session } = current;
       const leave = enter(current);
       const running = session.then(action).finally(leave);
-      return signal === undefined ? running : unlessAborted(running, signal);
+      return unlessAborted(running, signal);
     },
     keep(session) {
       return current?.opened === session ? enter(current) : () => undefined;
@@ -74,14 +75,4 @@ export function sftpConnection(open: () => Promise<SftpSession>, idleMs: number)
       if (current?.users === 0) await drop(current);
     },
   };
-}
-
-/** Rejects with the signal's reason when that comes first; `running` then goes on alone. */
-function unlessAborted<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-    const settle = (): void => signal.removeEventListener('abort', onAbort);
-    running.finally(settle).then(resolve, reject);
-  });
 }

@@ -2,6 +2,7 @@
 import type { SshLogin } from '../../domain/cluster.ts';
 import { assertKey } from '../../domain/object-key.ts';
 import type { Clock, SnapshotStore } from '../../ports.ts';
+import { unlessAborted } from '../../transfer/abortable.ts';
 import { isUploadId, objectsIn, temporaryPath, uploadsIn, type ReadDirectory } from '../../transfer/object-tree.ts';
 import { proveStore } from '../../transfer/prove-store.ts';
 import { describe, type Target } from './login.ts';
@@ -26,6 +27,9 @@ export interface SftpStoreDeps {
   /** Jump hosts that `SshLogin.via` names. */
   readonly bastions: readonly Target[];
 }
+
+/** Somebody waits for the answer: one more try, and no long pauses. */
+const CHECK_RETRY = { tries: 2, pauseMs: 500, withinMs: 10_000 };
 
 /** Opens no connection by itself; files are made 0600, folders 0700, less the server's umask. */
 export function sftpStore(
@@ -82,7 +86,9 @@ export function sftpStore(
     async check(signal) {
       signal?.throwIfAborted();
       try {
-        await proveStore({ name, put, get, list, remove }, `Look at ${options.path} on ${place.server}.`);
+        await ask(`open ${options.path}`, (session) => session.stat(options.path), { signal, retry: CHECK_RETRY });
+        const proving = proveStore({ name, put, get, list, remove }, `Look at ${options.path} on ${place.server}.`);
+        await unlessAborted(proving, signal);
         const found = await ask('look at its folder', describeServer(options.path), { signal });
         return `${ssh.user}@${options.host}:${ssh.port}${options.path}, can be listed, written and deleted in${found}`;
       } finally {

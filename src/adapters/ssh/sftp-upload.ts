@@ -104,7 +104,7 @@ export async function sftpUpload(access: SftpAccess, key: string, signal: AbortS
       stop.abort(new Error('upload aborted'));
       await buffers.drained().catch(() => undefined); // it was reported when it happened
       buffers.release();
-      await file.close().catch(() => undefined); // it goes anyway
+      void file.close().catch(() => undefined); // it goes anyway, and a server that hangs is not waited for
       await access.ask(`abort the upload of ${key}`, discard, { retry: ABORT_RETRY });
       state = 'aborted';
     },
