@@ -3,8 +3,10 @@ import { foldBackup, foldRetried } from '../domain/backup-message.ts';
 import type { BackupMessage } from '../domain/backup-message.ts';
 import { isBackupEvent } from '../domain/event.ts';
 import type { BackupEvent } from '../domain/event.ts';
+import { isHoldEvent } from '../domain/hold-event.ts';
 import { retriedFrom } from '../domain/job.ts';
 import type { Clock, Publish } from '../ports.ts';
+import { announceHold } from './hold-announcer.ts';
 import { alertKey } from './message-state.ts';
 import type { AlertMessage } from './message-state.ts';
 import { remember } from './remember.ts';
@@ -25,6 +27,7 @@ export function announcer(options: AnnouncerOptions): Publish {
   const tooSoon = progressThrottle(options);
   const announceRestore = restoreAnnouncer(options);
   return async (event) => {
+    if (isHoldEvent(event)) return announceHold(options, event);
     if (!isBackupEvent(event)) return announceRestore(event);
     if (tooSoon(event)) return;
     await remember<BackupMessage>(options, event.operation, (before) => foldBackup(before, event));

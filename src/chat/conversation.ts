@@ -11,10 +11,10 @@ import type { DialogClick, Search } from './dialog-talk.ts';
 import type { Submission, SubmissionAnswer } from './form-answer.ts';
 import { obeyRestore, RESTORE_CLICKS } from './restore-talk.ts';
 import type { Click, ClickAnswer, ClickHandler, RestoreTalkOptions } from './restore-talk.ts';
+import { obeySnapshots, SNAPSHOT_CLICKS } from './snapshot-talk.ts';
 import { backupAnswerView, helpView } from './views/answers.ts';
 import { RETRY_ACTION } from './views/backup.ts';
 import { CLUSTERS_PAGER, closedHomeView, clustersView, homeView } from './views/clusters.ts';
-import { SNAPSHOTS_PAGER, snapshotsView } from './views/snapshots.ts';
 import { statusView } from './views/status.ts';
 
 /** None of these throws: what goes wrong is the answer. Undefined: a dialog says it, or nothing needs saying. */
@@ -86,7 +86,9 @@ async function obey(options: RestoreTalkOptions, request: Request, speaker: Spea
       return statusView(await commands.showStatus(await who(), cluster));
     }
     case 'snapshots':
-      return snapshotsView(await commands.listSnapshots(await who(), request.cluster, 0));
+    case 'hold':
+    case 'release':
+      return obeySnapshots(options, request, speaker);
     case 'backup':
       return backupAnswerView(
         await commands.requestBackup(await who(), { cluster: request.cluster, channel: speaker.channel }),
@@ -114,11 +116,10 @@ async function answerClick(options: RestoreTalkOptions, click: Click): Promise<C
 
 const CLICKS: Readonly<Record<string, ClickHandler<RestoreTalkOptions>>> = {
   ...RESTORE_CLICKS,
+  ...SNAPSHOT_CLICKS,
   [RETRY_ACTION]: retry,
   [`${CLUSTERS_PAGER}.previous`]: turnClusters,
   [`${CLUSTERS_PAGER}.next`]: turnClusters,
-  [`${SNAPSHOTS_PAGER}.previous`]: turnSnapshots,
-  [`${SNAPSHOTS_PAGER}.next`]: turnSnapshots,
 };
 
 async function retry(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
@@ -131,10 +132,4 @@ async function retry(options: TalkOptions, click: Click, value: CarriedValue): P
 async function turnClusters(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
   const report = await options.commands.showClusters(await actor(options, click.user, 'clusters'));
   return { view: clustersView(report, Number(value['page']), options.command), replace: true };
-}
-
-async function turnSnapshots(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
-  const person = await actor(options, click.user, 'snapshots');
-  const report = await options.commands.listSnapshots(person, textOf(value, 'cluster'), Number(value['page']));
-  return { view: snapshotsView(report), replace: true };
 }

@@ -1,5 +1,6 @@
 /** Owns what can be kept as the state of a message, and the keys under which it is kept. */
 import type { BackupMessage } from '../domain/backup-message.ts';
+import type { HoldMessage } from '../domain/hold-message.ts';
 import type { RestoreMessage } from '../domain/restore-message.ts';
 import type { RestoreSummary } from '../domain/restore-summary.ts';
 
@@ -42,7 +43,14 @@ export interface EnrolCall {
 }
 
 export type MessageState =
-  BackupMessage | AlertMessage | RestoreMessage | RestoreThreadMessage | RestoreCall | RestoreEnd | EnrolCall;
+  | BackupMessage
+  | AlertMessage
+  | RestoreMessage
+  | RestoreThreadMessage
+  | RestoreCall
+  | RestoreEnd
+  | EnrolCall
+  | HoldMessage;
 
 /** The message of an operation has the operation's id as its key; its alarm has this. */
 export function alertKey(operation: string): string {
@@ -78,6 +86,7 @@ export function parentOf(state: MessageState): string | undefined {
     case 'restore':
     case 'restore-break-glass':
     case 'enrol-anew':
+    case 'hold':
       return undefined;
   }
 }

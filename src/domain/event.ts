@@ -1,20 +1,14 @@
 /** Owns what can have happened. Events are JSON; audit, metrics and chat learn everything from them. */
 import type { Problem } from './error.ts';
+import type { Base } from './event-base.ts';
+import type { HoldEvent } from './hold-event.ts';
 import type { Origin } from './job.ts';
 import type { PhaseName } from './plan.ts';
 import type { RestoreReport } from './restore-report.ts';
 import type { RestoreSummary } from './restore-summary.ts';
 import type { SnapshotRecord, Trigger } from './snapshot.ts';
 
-interface Base {
-  /** ISO time. */
-  readonly at: string;
-  /** Operation id: the job's id; one message in Slack an operation. */
-  readonly operation: string;
-  readonly cluster: string;
-}
-
-export type KeyturnEvent = BackupEvent | RestoreEvent;
+export type KeyturnEvent = BackupEvent | RestoreEvent | HoldEvent;
 
 export type BackupEvent =
   | (Base & { readonly type: 'backup.queued'; readonly trigger: Trigger; readonly origin: Origin | undefined })

@@ -9,6 +9,8 @@ export type Action =
   | 'clusters'
   | 'status'
   | 'snapshots'
+  | 'hold'
+  | 'release'
   | 'backup'
   | 'approvals'
   | 'restore'
@@ -29,6 +31,8 @@ export const ROLE_FOR: Readonly<Record<Action, Role>> = {
   clusters: 'anyone',
   status: 'anyone',
   snapshots: 'anyone',
+  hold: 'operate',
+  release: 'operate',
   backup: 'operate',
   approvals: 'anyone',
   restore: 'request',

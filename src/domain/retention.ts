@@ -82,7 +82,8 @@ function newestFirst(a: Retained, b: Retained): number {
   return Date.parse(b.takenAt) - Date.parse(a.takenAt) || (a.id < b.id ? 1 : -1);
 }
 
-function isHeld({ until }: Hold, now: Date): boolean {
+/** Whether it has not ended yet. */
+export function isHeld({ until }: { readonly until?: string | undefined }, now: Date): boolean {
   return until === undefined || Date.parse(until) > now.getTime();
 }
 

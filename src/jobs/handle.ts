@@ -6,6 +6,7 @@ import type { RestoreDeps } from './restore/deps.ts';
 import { runRestore } from './restore/run-restore.ts';
 import { runBackup, type BackupDeps } from './run-backup.ts';
 import { runCleanup } from './run-cleanup.ts';
+import { runHold } from './run-hold.ts';
 
 export type JobDeps = BackupDeps & RestoreDeps;
 
@@ -21,6 +22,8 @@ export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Pro
         return runRestore(job, context, deps);
       case 'cleanup':
         return runCleanup(job, context, deps);
+      case 'hold':
+        return runHold(job, context, deps);
     }
   };
 }

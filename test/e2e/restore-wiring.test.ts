@@ -83,6 +83,7 @@ function depsOf(config: Config, { connections, queue, audit }: Opened): Paramete
     command: '/etcd',
     etcd: etcdClient(sshShell({ bastions: [] }), { steps: detachedSteps() }),
     catalogue: catalogue([world.store], () => [world.store.name]),
+    stores: new Map([[world.store.name, world.store]]),
     queue,
     lease: redisClusterLease(connections),
     calendar: cronCalendar,

@@ -54,6 +54,7 @@ export function restoreWorld(change: Partial<RestoreCommandDeps> = {}) {
     command: '/etcd',
     etcd,
     catalogue: catalogueOf([stored()]),
+    stores: new Map(),
     queue,
     lease,
     calendar: sixHourly,

@@ -3,6 +3,7 @@ import type { MessageView } from '../blocks.ts';
 import type { MessageState } from '../message-state.ts';
 import { backupAlertView, backupView } from './backup.ts';
 import { enrolCallView } from './enrol.ts';
+import { holdView } from './hold-phrases.ts';
 import {
   breakGlassView,
   decisionCallView,
@@ -39,6 +40,8 @@ export function renderMessage(state: MessageState, { channel, command, oncall }:
       return restoreEndView(state.restore);
     case 'enrol-anew':
       return enrolCallView(state);
+    case 'hold':
+      return holdView(state);
   }
 }
 
