@@ -10,6 +10,7 @@ import type { CopyDeps } from './verify/deps.ts';
 import { runRepair } from './verify/run-repair.ts';
 import { runScrub } from './verify/run-scrub.ts';
 import { runVerify } from './verify/run-verify.ts';
+import { runHold } from './run-hold.ts';
 
 import type { RetentionDeps } from './retention/deps.ts';
 import { runRetention } from './run-retention.ts';
@@ -36,6 +37,8 @@ export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Pro
         return runRepair(job, context, deps);
       case 'retention':
         return runRetention(job, context, deps);
+      case 'hold':
+        return runHold(job, context, deps);
     }
   };
 }

@@ -22,7 +22,7 @@ const NODES = ['cp1', 'cp2', 'cp3'];
 /** What the commands around restores need besides those of backups. Everybody of `approvalsWorld` is in the directory. */
 export function restoreParts(world = approvalsWorld()) {
   const facts: AuditFact[] = [];
-  const parts: Omit<RestoreCommandDeps & RetentionCommandDeps, keyof CommandDeps> = {
+  const parts: Omit<RestoreCommandDeps & RetentionCommandDeps, Exclude<keyof CommandDeps, 'stores'>> = {
     coder: coderOf(),
     requests: world.requests,
     directory: world.directory,

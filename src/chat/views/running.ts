@@ -13,6 +13,7 @@ const WORDS: Readonly<Record<Running['what'], Mrkdwn>> = {
   scrub: mrk`scrub`,
   repair: mrk`repair of a copy`,
   retention: mrk`retention`,
+  hold: mrk`change of a hold`,
 };
 
 /** `⏳ backup running since 06:00, asked by @maya`. */
