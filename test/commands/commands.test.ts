@@ -317,8 +317,9 @@ describe('snapshots and help', () => {
         .entries.filter((e) => e.allowed)
         .map((e) => e.action);
     const reading = ['approvals', 'runbook', 'audit'];
-    expect(allowed(operator)).toEqual(['clusters', 'status', 'backup', 'snapshots', ...reading, 'cleanup', 'help']);
-    expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', ...reading, 'help']);
+    const operating = ['clusters', 'status', 'backup', 'snapshots', 'retention', ...reading, 'cleanup', 'help'];
+    expect(allowed(operator)).toEqual(operating);
+    expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', 'retention', ...reading, 'help']);
     expect(allowed(guest)).toEqual(['help']);
   });
 });
