@@ -8,6 +8,8 @@ import { auditTrail } from './adapters/audit/trail.ts';
 import { catalogue } from './adapters/catalogue.ts';
 import { repeat, systemClock } from './adapters/clock.ts';
 import { cronCalendar, everyMinute } from './adapters/cron.ts';
+import { checkCompression, checkEncryption } from './adapters/encoding/check.ts';
+import { snapshotCoder } from './adapters/encoding/coder.ts';
 import { etcdClient } from './adapters/etcd/client.ts';
 import { sudoersFile } from './adapters/etcd/sudoers.ts';
 import { apiServers } from './adapters/kubernetes/api-servers.ts';
@@ -106,6 +108,7 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     directory: peopleDirectory({ slack, clock, log }),
     storeList: stores,
     stores: new Map(stores.map((store) => [store.name, store])),
+    coder: snapshotCoder(config.encryption, { log }),
     catalogue: catalogue(stores, (cluster) => storesOf.get(cluster) ?? []),
     clusters: new Map(config.clusters.map((cluster) => [cluster.name, cluster])),
     audit,
@@ -269,8 +272,20 @@ function probesOf(world: World): Probe[] {
     ...config.clusters.flatMap((cluster) => nodeProbes(deps, cluster)),
     ...config.clusters.map((cluster) => etcdProbe(deps, cluster)),
     ...storeList.map((store) => ({ name: `store ${store.name}`, run: (signal: AbortSignal) => store.check(signal) })),
+    ...encodingProbes(config),
     { name: 'audit', run: () => checkAuditFolder(config.audit.folder) },
     ...(config.stepUpKey === undefined ? [] : [{ name: 'one-time codes', run: async () => checkCodes(world) }]),
+  ];
+}
+
+/** A line for what the configuration asks for, and none for what it does not. */
+function encodingProbes({ clusters, encryption }: Config): Probe[] {
+  const { recipients, passphraseFile, identityFiles } = encryption;
+  const compresses = clusters.some(({ backup }) => backup.compression === 'zstd');
+  const encrypts = passphraseFile !== undefined || recipients.length + identityFiles.length > 0;
+  return [
+    ...(compresses ? [{ name: 'compression', run: checkCompression }] : []),
+    ...(encrypts ? [{ name: 'encryption', run: () => checkEncryption(encryption) }] : []),
   ];
 }
 

@@ -17,6 +17,7 @@ import type {
   Publish,
   RestoreRequests,
   SnapshotCatalogue,
+  SnapshotCoder,
   StepUpRecords,
 } from '../ports.ts';
 import type { AuditCopy } from './verify-audit.ts';
@@ -40,6 +41,7 @@ export interface CommandDeps {
 
 /** What the commands around restores need besides. */
 export interface RestoreCommandDeps extends CommandDeps {
+  readonly coder: Pick<SnapshotCoder, 'obstacle'>;
   readonly requests: RestoreRequests;
   readonly directory: PeopleDirectory;
   readonly stepUp: { readonly records: StepUpRecords; readonly codes: OneTimeCodes };

@@ -8,13 +8,15 @@ import { retryAfter } from '../domain/retry.ts';
 import { pickMember, type ClusterSpec, type ClusterStatus, type MemberStatus } from '../domain/cluster.ts';
 import { SnapshotCheck, type CheckedSnapshot } from '../domain/snapshot-check.ts';
 import {
+  isPlain,
   MANIFEST_FORMAT,
   manifestKey,
   objectKey,
   parseManifest,
-  PLAIN,
+  possibleObjectKeys,
   serialiseManifest,
   snapshotId,
+  type Encoding,
   type SnapshotRecord,
 } from '../domain/snapshot.ts';
 import type {
@@ -30,9 +32,11 @@ import type {
   Log,
   Publish,
   SnapshotCatalogue,
+  SnapshotCoder,
   SnapshotStore,
 } from '../ports.ts';
 import { Copies, type Leftover } from './copies.ts';
+import { Measure } from './measure.ts';
 import { BUSY_WAIT_MS, clearLeftovers } from './leftovers.ts';
 import { timeLimit } from './time-limit.ts';
 import { queueRepair } from './verify/queue-repair.ts';
@@ -44,6 +48,7 @@ export interface BackupDeps {
   readonly lease: ClusterLease;
   readonly queue: JobQueue;
   readonly catalogue: SnapshotCatalogue;
+  readonly coder: SnapshotCoder;
   readonly calendar: CronCalendar;
   readonly publish: Publish;
   readonly clock: Clock;
@@ -148,11 +153,12 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
   await deps.publish({ type: 'backup.started', ...base(job, deps), ...started(attempt, member) });
 
   await context.remember(id);
-  const copies = await Copies.begin(stores, objectKey(job.cluster, id), signal);
+  const encoding = deps.coder.encodingFor(attempt.spec.backup.compression);
+  const copies = await Copies.begin(stores, objectKey(job.cluster, id, encoding), signal);
   try {
-    const read = await copyStream(attempt, member, copies);
+    const read = await copyStream(attempt, member, encoding, copies);
     const after = await session.countKeys(member);
-    await copies.complete(read.checked.size);
+    await copies.complete(read.stored.size);
     const record: SnapshotRecord = {
       format: MANIFEST_FORMAT,
       id,
@@ -164,8 +170,8 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
       revisionBefore: String(before.revision),
       revisionAfter: String(after.revision),
       keys: String(before.keys),
-      object: { key: copies.key, ...read.checked },
-      encoding: PLAIN,
+      object: { key: copies.key, ...read.stored },
+      encoding,
       ...read.checked,
       source: read.source,
       takenAt: takenAt.toISOString(),
@@ -192,28 +198,51 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
   }
 }
 
-/** Reads the member's stream once, to its end, into every copy. */
-async function copyStream(
-  { job, deps, spec, session, signal }: Attempt,
-  member: MemberStatus,
-  copies: Copies,
-): Promise<{ checked: CheckedSnapshot; source: SnapshotRecord['source']; fallbackReason: string | undefined }> {
+interface Copied {
+  readonly checked: CheckedSnapshot;
+  /** The bytes of the object. */
+  readonly stored: { readonly size: number; readonly sha256: string };
+  readonly source: SnapshotRecord['source'];
+  readonly fallbackReason: string | undefined;
+}
+
+/** Reads the member's stream once, to its end, into every copy. What etcd gave is checked before it is encoded. */
+async function copyStream(attempt: Attempt, member: MemberStatus, encoding: Encoding, copies: Copies): Promise<Copied> {
+  const { deps, spec, session, signal } = attempt;
   const { stallTimeoutMs, rateLimit } = spec.backup;
   const stream = await session.openSnapshot(member, { signal, stallTimeoutMs, rateLimit });
+  const { source, fallbackReason } = stream;
   try {
     const check = new SnapshotCheck();
-    let toldAt = deps.clock.now().getTime();
-    for await (const chunk of stream.chunks) {
-      check.update(chunk);
-      await copies.write(chunk);
-      const now = deps.clock.now().getTime();
-      if (now - toldAt < PROGRESS_EVERY_MS) continue;
-      toldAt = now;
-      tell(deps, { type: 'backup.progress', ...base(job, deps), bytes: check.size, expectedBytes: member.dbSize });
+    const chunks = followed(attempt, member, stream.chunks, check);
+    if (isPlain(encoding)) {
+      for await (const chunk of chunks) await copies.write(chunk);
+      const checked = check.finish();
+      return { checked, stored: checked, source, fallbackReason };
     }
-    return { checked: check.finish(), source: stream.source, fallbackReason: stream.fallbackReason };
+    const object = new Measure();
+    for await (const chunk of object.of(deps.coder.encode(encoding, chunks, signal))) await copies.write(chunk);
+    return { checked: check.finish(), stored: object.finish(), source, fallbackReason };
   } finally {
     stream.close();
+  }
+}
+
+/** The same chunks, checked on their way; now and then their number is told. */
+async function* followed(
+  { job, deps }: Attempt,
+  member: MemberStatus,
+  chunks: AsyncIterable<Uint8Array>,
+  check: SnapshotCheck,
+): AsyncGenerator<Uint8Array> {
+  let toldAt = deps.clock.now().getTime();
+  for await (const chunk of chunks) {
+    check.update(chunk);
+    yield chunk;
+    const now = deps.clock.now().getTime();
+    if (now - toldAt < PROGRESS_EVERY_MS) continue;
+    toldAt = now;
+    tell(deps, { type: 'backup.progress', ...base(job, deps), bytes: check.size, expectedBytes: member.dbSize });
   }
 }
 
@@ -302,7 +331,7 @@ async function clearEarlier(
   deps: BackupDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  const keys = context.remembered.map((id) => objectKey(job.cluster, id));
+  const keys = context.remembered.flatMap((id) => possibleObjectKeys(job.cluster, id));
   const left: Leftover[] = [];
   for (const store of stores) {
     try {

@@ -31,6 +31,7 @@ import { announceRequest } from '../../src/restore/announce.ts';
 import { audited } from '../../src/restore/audited.ts';
 import { planRestore } from '../../src/restore/plan-restore.ts';
 import { jobContext } from '../jobs/world.ts';
+import { coderOf } from '../support/coder.ts';
 import { approvalsWorld } from '../support/approvals.ts';
 import { alice, bob, done, draft } from '../support/requests.ts';
 import type { Moment } from './restore-moments.ts';
@@ -97,6 +98,7 @@ const deps: JobDeps = {
   clusters: new Map([[cluster.name, cluster]]),
   stores: new Map([[store.name, store]]),
   catalogue: catalogue([store], () => [store.name]),
+  coder: coderOf(),
   calendar: cronCalendar,
   etcd: etcdClient(shell, { steps }),
   shell,

@@ -23,6 +23,7 @@ import type { Person } from '../../src/domain/permission.ts';
 import { isOpen, type RestoreRequest } from '../../src/domain/restore-request.ts';
 import type { AuditTrail, JobQueue, PeopleDirectory } from '../../src/ports.ts';
 import { announceRequest } from '../../src/restore/announce.ts';
+import { coderOf } from '../support/coder.ts';
 import { clusterSection, eventually, startWorld, type Bot, type World } from '../support/bot.ts';
 import { control, type Control } from '../support/control.ts';
 import { somebody } from '../support/requests.ts';
@@ -83,6 +84,7 @@ function depsOf(config: Config, { connections, queue, audit }: Opened): Paramete
     command: '/etcd',
     etcd: etcdClient(sshShell({ bastions: [] }), { steps: detachedSteps() }),
     catalogue: catalogue([world.store], () => [world.store.name]),
+    coder: coderOf(),
     queue,
     lease: redisClusterLease(connections),
     calendar: cronCalendar,

@@ -12,6 +12,7 @@ import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { approvalsWorld } from './approvals.ts';
+import { coderOf } from './coder.ts';
 import { APPROVERS, requester } from './requests.ts';
 import { nodeSpec, restorePolicy } from './specs.ts';
 
@@ -21,6 +22,7 @@ const NODES = ['cp1', 'cp2', 'cp3'];
 export function restoreParts(world = approvalsWorld()) {
   const facts: AuditFact[] = [];
   const parts: Omit<RestoreCommandDeps, keyof CommandDeps> = {
+    coder: coderOf(),
     requests: world.requests,
     directory: world.directory,
     stepUp: world.stepUp,

@@ -4,7 +4,7 @@ import type { Problem } from '../../domain/error.ts';
 import type { Origin } from '../../domain/job.ts';
 import { freshness } from '../../domain/schedule.ts';
 import type { SnapshotRecord, Trigger } from '../../domain/snapshot.ts';
-import { isVerified } from '../../domain/snapshot.ts';
+import { isPlain, isVerified } from '../../domain/snapshot.ts';
 import {
   actions,
   bold,
@@ -121,6 +121,7 @@ function storedView(state: BackupMessage, phase: Phase<'stored'>): MessageView {
       copies.filter((c) => c.problem === undefined).map((c) => c.store),
     ),
     ...later,
+    storedAs(record),
     mrk`${count(record.keys)} keys`,
     readFrom(record.member.name, record.member.node, record.member.isLeader),
     mrk`etcd ${plain(record.etcdVersion, 40)}`,
@@ -215,6 +216,23 @@ function readFrom(member: string, node: string, isLeader: boolean): Mrkdwn {
 export function storeNames(word: Mrkdwn, stores: readonly string[]): Mrkdwn | undefined {
   const shown = stores.slice(0, 8).map((store) => code(store));
   return shown.length === 0 ? undefined : mrk`${word} ${join(shown, ', ')}`;
+}
+
+/** `98 MB stored, compressed, encrypted to 2 recipients`; nothing where the object is the snapshot itself. */
+export function storedAs({ object, encoding }: SnapshotRecord): Mrkdwn | undefined {
+  if (isPlain(encoding)) return undefined;
+  const { compression, encryption, recipients } = encoding;
+  const whom = recipients.includes('passphrase')
+    ? mrk`encrypted with a passphrase`
+    : mrk`encrypted to ${recipients.length} recipient${recipients.length === 1 ? mrk`` : mrk`s`}`;
+  return join(
+    [
+      mrk`${bytes(object.size)} stored`,
+      compression === 'zstd' ? mrk`compressed` : undefined,
+      encryption === 'age' ? whom : undefined,
+    ],
+    ', ',
+  );
 }
 
 /** The snapshot lies between two revisions; mostly they are one. */
