@@ -21,6 +21,7 @@ import { redisClusterLease } from './adapters/redis/lease.ts';
 import { redisOutbox } from './adapters/redis/outbox.ts';
 import { redisJobQueue } from './adapters/redis/queue.ts';
 import { redisRestoreRequests } from './adapters/redis/restore-requests.ts';
+import { redisScrubMemory } from './adapters/redis/scrub-memory.ts';
 import { redisSentMessages } from './adapters/redis/sent-messages.ts';
 import { redisStepUpRecords } from './adapters/redis/step-up-records.ts';
 import { redisTickMemory } from './adapters/redis/tick-memory.ts';
@@ -40,13 +41,16 @@ import { etcdProbe, nodeProbes } from './commands/probes.ts';
 import { proveAudit, type AuditCopy } from './commands/verify-audit.ts';
 import { readConfig, type Config, type SecretRef, type StoreConfig } from './config.ts';
 import { secretValue, type Role } from './config/secrets.ts';
+import { KEEP_EVERYTHING, rulesInWords } from './domain/retention.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import { handleJob } from './jobs/handle.ts';
 import { watchRequests } from './jobs/watch-requests.ts';
+import { queueScrub } from './jobs/verify/queue-scrub.ts';
 import { queueDueBackups } from './jobs/watch-schedule.ts';
 import type { Log, SnapshotStore } from './ports.ts';
 import { announceRequest, startRestore } from './restore/announce.ts';
 import { audited } from './restore/audited.ts';
+import type { RetentionOf } from './retention/look.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -99,6 +103,8 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     outbox,
     sentMessages,
     ticks: redisTickMemory(connections),
+    scrubMemory: redisScrubMemory(connections),
+    scrub: config.scrub,
     requests: redisRestoreRequests(connections),
     journal: redisRestoreJournal(connections),
     shell,
@@ -116,6 +122,17 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     seal: () => audit.seal(),
     publish,
     announce: (request: RestoreRequest) => announceRequest({ publish, queue }, request),
+    retentionOf: retentionOf(config),
+  };
+}
+
+/** A store's own policy goes before the cluster's; the rest is the cluster's. */
+function retentionOf({ clusters, stores }: Config): RetentionOf {
+  const ofCluster = new Map(clusters.map(({ name, retention }) => [name, retention]));
+  const ofStore = new Map(stores.map(({ name, retention }) => [name, retention]));
+  return (cluster, store) => {
+    const spec = ofCluster.get(cluster) ?? KEEP_EVERYTHING;
+    return { ...spec, policy: ofStore.get(store) ?? spec.policy };
   };
 }
 
@@ -217,7 +234,10 @@ async function startFront(world: World, stop: (why: string, exitCode: number) =>
     clock,
     onDead: (reason) => stop(reason, 1),
   });
-  const look = () => queueDueBackups({ ...world, clusters: config.clusters });
+  const look = async () => {
+    await queueDueBackups({ ...world, clusters: config.clusters });
+    await queueScrub(world);
+  };
   const ticker = everyMinute(look, log);
   await look();
   const startApproved = (request: RestoreRequest) => startRestore({ queue }, request);
@@ -273,6 +293,10 @@ function probesOf(world: World): Probe[] {
     ...config.clusters.map((cluster) => etcdProbe(deps, cluster)),
     ...storeList.map((store) => ({ name: `store ${store.name}`, run: (signal: AbortSignal) => store.check(signal) })),
     ...encodingProbes(config),
+    ...config.clusters.map(({ name, backup }) => ({
+      name: `retention ${name}`,
+      run: async () => retentionInWords(name, backup.stores, world.retentionOf),
+    })),
     { name: 'audit', run: () => checkAuditFolder(config.audit.folder) },
     ...(config.stepUpKey === undefined ? [] : [{ name: 'one-time codes', run: async () => checkCodes(world) }]),
   ];
@@ -287,6 +311,13 @@ function encodingProbes({ clusters, encryption }: Config): Probe[] {
     ...(compresses ? [{ name: 'compression', run: checkCompression }] : []),
     ...(encrypts ? [{ name: 'encryption', run: () => checkEncryption(encryption) }] : []),
   ];
+}
+
+/** `ceph keeps the last 5, nas keeps everything`. */
+function retentionInWords(cluster: string, stores: readonly string[], of: RetentionOf): string {
+  const kept = stores.map((store) => ({ store, rules: rulesInWords(of(cluster, store).policy) }));
+  if (kept.every(({ rules }) => rules.length === 0)) return 'none configured: everything stays';
+  return kept.map(({ store, rules }) => `${store} keeps ${rules.join(', ') || 'everything'}`).join('; ');
 }
 
 function checkCodes(world: World): string {

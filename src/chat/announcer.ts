@@ -2,7 +2,7 @@
 import { foldBackup, foldRetried } from '../domain/backup-message.ts';
 import type { BackupMessage } from '../domain/backup-message.ts';
 import { isCopyEvent } from '../domain/copy-event.ts';
-import { isBackupEvent } from '../domain/event.ts';
+import { isBackupEvent, isRetentionEvent } from '../domain/event.ts';
 import type { BackupEvent } from '../domain/event.ts';
 import { retriedFrom } from '../domain/job.ts';
 import type { Clock, Publish } from '../ports.ts';
@@ -12,6 +12,7 @@ import type { AlertMessage } from './message-state.ts';
 import { remember } from './remember.ts';
 import type { RememberOptions } from './remember.ts';
 import { restoreAnnouncer } from './restore-announcer.ts';
+import { announceRetention } from './retention-announcer.ts';
 
 export interface AnnouncerOptions extends RememberOptions {
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
@@ -29,6 +30,7 @@ export function announcer(options: AnnouncerOptions): Publish {
   const announceCopy = copyAnnouncer(options);
   return async (event) => {
     if (isCopyEvent(event)) return announceCopy(event);
+    if (isRetentionEvent(event)) return announceRetention(options, event);
     if (!isBackupEvent(event)) return announceRestore(event);
     if (tooSoon(event)) return;
     await remember<BackupMessage>(options, event.operation, (before) => foldBackup(before, event));

@@ -9,6 +9,7 @@ import { buildBooks } from './books.ts';
 import { answerDialogClick, answerForm, answerSearch } from './dialog-talk.ts';
 import type { DialogClick, Search } from './dialog-talk.ts';
 import type { Submission, SubmissionAnswer } from './form-answer.ts';
+import { answerRetention, RETENTION_CLICKS } from './retention-talk.ts';
 import { obeyRestore, RESTORE_CLICKS } from './restore-talk.ts';
 import type { Click, ClickAnswer, ClickHandler, RestoreTalkOptions } from './restore-talk.ts';
 import { backupAnswerView, helpView, verifyAnswerView } from './views/answers.ts';
@@ -87,6 +88,8 @@ async function obey(options: RestoreTalkOptions, request: Request, speaker: Spea
     }
     case 'snapshots':
       return snapshotsView(await commands.listSnapshots(await who(), request.cluster), 0);
+    case 'retention':
+      return answerRetention(options, request.cluster, speaker.user, 0);
     case 'backup':
       return backupAnswerView(
         await commands.requestBackup(await who(), { cluster: request.cluster, channel: speaker.channel }),
@@ -120,6 +123,7 @@ async function answerClick(options: RestoreTalkOptions, click: Click): Promise<C
 
 const CLICKS: Readonly<Record<string, ClickHandler<RestoreTalkOptions>>> = {
   ...RESTORE_CLICKS,
+  ...RETENTION_CLICKS,
   [RETRY_ACTION]: retry,
   [`${CLUSTERS_PAGER}.previous`]: turnClusters,
   [`${CLUSTERS_PAGER}.next`]: turnClusters,

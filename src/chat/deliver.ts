@@ -179,6 +179,8 @@ function channelsFor({ channels }: DeliveryOptions, state: MessageState): readon
     case 'copy-damaged':
     case 'scrub-behind':
     case 'restore-break-glass':
+    case 'retention-question':
+    case 'retention-trouble':
       return [channels.alerts];
     case 'restore':
       return [visibleTo(state.request?.origin.channel) ?? channels.results];

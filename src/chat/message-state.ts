@@ -5,6 +5,7 @@ import type { DamageMessage } from '../domain/damage-message.ts';
 import type { RestoreMessage } from '../domain/restore-message.ts';
 import type { RestoreSummary } from '../domain/restore-summary.ts';
 import type { VerifyMessage } from '../domain/verify-message.ts';
+import type { RetentionQuestion, RetentionTrouble } from '../domain/retention-message.ts';
 
 /** The alarm for a failed backup, beside the backup's own message. */
 export interface AlertMessage {
@@ -60,7 +61,9 @@ export type MessageState =
   | RestoreThreadMessage
   | RestoreCall
   | RestoreEnd
-  | EnrolCall;
+  | EnrolCall
+  | RetentionQuestion
+  | RetentionTrouble;
 
 /** The message of an operation has the operation's id as its key; its alarm has this. */
 export function alertKey(operation: string): string {
@@ -81,6 +84,12 @@ export function enrolKey(user: string, askedAt: string): string {
   return `enrol-${user}-${Date.parse(askedAt)}`;
 }
 
+/** What retention asks about a store, or has trouble with in a cluster: one series of messages each. */
+export const retentionKeys = {
+  question: (cluster: string, store: string) => `retention-question-${cluster}-${store}`,
+  trouble: (cluster: string) => `retention-trouble-${cluster}`,
+} as const;
+
 /** The message in whose thread this one stands; undefined: it stands by itself. */
 export function parentOf(state: MessageState): string | undefined {
   switch (state.kind) {
@@ -99,6 +108,8 @@ export function parentOf(state: MessageState): string | undefined {
     case 'verify':
     case 'copy-damaged':
     case 'scrub-behind':
+    case 'retention-question':
+    case 'retention-trouble':
       return undefined;
   }
 }

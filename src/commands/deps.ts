@@ -4,6 +4,7 @@ import { KeyturnError } from '../domain/error.ts';
 import { groupsAmong, HOLDERS_OF, may, ROLE_FOR } from '../domain/permission.ts';
 import type { Action, Person, Role, RoleHolders } from '../domain/permission.ts';
 import type { RestoreRequest } from '../domain/restore-request.ts';
+import { within } from '../domain/within.ts';
 import type {
   AuditTrail,
   Clock,
@@ -21,6 +22,8 @@ import type {
   StepUpRecords,
 } from '../ports.ts';
 import type { AuditCopy } from './verify-audit.ts';
+
+export { within };
 
 export interface CommandDeps {
   readonly clusters: readonly ClusterSpec[];
@@ -95,21 +98,6 @@ export function findCluster(deps: Pick<CommandDeps, 'clusters' | 'command'>, nam
   throw new KeyturnError('cluster.unknown', `There is no cluster "${name}" in Keyturn's configuration.`, {
     hint: `See what there is: ${deps.command} clusters`,
   });
-}
-
-/** `work`, or the error of `late` when it takes longer than `ms`; what it still does afterwards is not waited for. */
-export async function within<T>(clock: Clock, ms: number, work: Promise<T>, late: () => Error): Promise<T> {
-  const done = new AbortController();
-  const timeUp = clock.sleep(ms, done.signal).then(() => {
-    throw late();
-  });
-  work.catch(() => undefined); // it may fail after the time is up, when nobody listens any more
-  timeUp.catch(() => undefined);
-  try {
-    return await Promise.race([work, timeUp]);
-  } finally {
-    done.abort();
-  }
 }
 
 /** What `work` gives within `ms`; then its signal is aborted and the error of `late` thrown. However it ends, it is aborted. */

@@ -25,6 +25,7 @@ export const COMMAND_WORDS: readonly CommandWord[] = [
   { action: 'backup', argument: 'cluster', summary: 'a backup now; its message is edited as it goes' },
   { action: 'snapshots', argument: 'cluster', summary: 'what is stored, and where' },
   { action: 'verify', argument: 'cluster? snapshot', summary: 'reads every copy of a snapshot again, to its end' },
+  { action: 'retention', argument: 'cluster', summary: 'what is kept, what goes next, and why' },
   { action: 'restore', argument: 'cluster', summary: 'asks for a restore; it starts once enough others approved it' },
   { action: 'approvals', argument: 'none', summary: 'restores that wait or run, and what you can do with them' },
   { action: 'runbook', argument: 'cluster snapshot?', summary: 'how a restore would go, command by command' },
@@ -37,9 +38,9 @@ export const COMMAND_WORDS: readonly CommandWord[] = [
 export type Request =
   | { readonly action: 'help' | 'clusters' | 'approvals' | 'enrol' }
   | { readonly action: 'status'; readonly cluster: string | undefined }
-  | { readonly action: 'backup' | 'snapshots' | 'restore'; readonly cluster: string }
   /** `snapshot`: as typed; there may be none of that name. */
   | { readonly action: 'verify'; readonly cluster: string | undefined; readonly snapshot: string }
+  | { readonly action: 'backup' | 'snapshots' | 'retention' | 'restore'; readonly cluster: string }
   /** `snapshot`: as typed; undefined: the newest. */
   | { readonly action: 'runbook'; readonly cluster: string; readonly snapshot: string | undefined }
   /** `request`: as typed, in lower case; there may be no such restore. */
@@ -78,6 +79,7 @@ export function parseCommand(text: string, vocabulary: Vocabulary): Request {
       return { action: 'status', cluster: name === undefined ? undefined : knownCluster(name, word, vocabulary) };
     case 'backup':
     case 'snapshots':
+    case 'retention':
     case 'restore':
       return { action: word.action, cluster: namedCluster(name, word, vocabulary) };
     case 'runbook':

@@ -35,6 +35,16 @@ export type BackupPhase =
       readonly retried: { readonly user: string; readonly at: string } | undefined;
     };
 
+/** What retention did after a backup. */
+export interface RetentionNote {
+  /** Copies of snapshots, their bytes, and the snapshots that are left. */
+  readonly removed: number;
+  readonly bytes: number;
+  readonly keeps: number;
+  /** Something was asked or is in trouble: the alerts channel says what. */
+  readonly seeAlerts: boolean;
+}
+
 /** The state of one backup's message; JSON, so that it can be kept anywhere. */
 export interface BackupMessage {
   readonly kind: 'backup';
@@ -47,6 +57,8 @@ export interface BackupMessage {
   readonly attempt: number;
   readonly attempts: number;
   readonly phase: BackupPhase;
+  /** What retention did after it. */
+  readonly retention?: RetentionNote | undefined;
   /** ISO time of the newest event folded in. */
   readonly at: string;
 }

@@ -6,9 +6,10 @@ import type { Origin } from './job.ts';
 import type { PhaseName } from './plan.ts';
 import type { RestoreReport } from './restore-report.ts';
 import type { RestoreSummary } from './restore-summary.ts';
+import type { RetentionEvent } from './retention-event.ts';
 import type { SnapshotRecord, Trigger } from './snapshot.ts';
 
-export type KeyturnEvent = BackupEvent | RestoreEvent | CopyEvent;
+export type KeyturnEvent = BackupEvent | RestoreEvent | RetentionEvent | CopyEvent;
 
 export type BackupEvent =
   | (Base & { readonly type: 'backup.queued'; readonly trigger: Trigger; readonly origin: Origin | undefined })
@@ -116,4 +117,8 @@ export interface StoreOutcome {
 
 export function isBackupEvent(event: KeyturnEvent): event is BackupEvent {
   return event.type.startsWith('backup.');
+}
+
+export function isRetentionEvent(event: KeyturnEvent): event is RetentionEvent {
+  return event.type.startsWith('retention.');
 }

@@ -1,4 +1,5 @@
 /** Owns what can be queued, and the ids that keep one tick from becoming two jobs. */
+import type { Confirmation } from './retention-event.ts';
 import type { Trigger } from './snapshot.ts';
 
 /** Where the person who asked is told; the results channel is told in any case when `origin` is undefined. */
@@ -77,7 +78,19 @@ export interface RepairJob {
   readonly store: string;
 }
 
-export type Job = BackupJob | SweepJob | RestoreJob | CleanupJob | VerifyJob | ScrubJob | RepairJob;
+/** Removes what no policy keeps: after a good backup, or once a person has confirmed that so many may go. */
+export interface RetentionJob {
+  readonly kind: 'retention';
+  readonly id: string;
+  readonly cluster: string;
+  /** The backup's operation; undefined where a person has confirmed it. */
+  readonly after: string | undefined;
+  /** Then only this, and only in its store. */
+  readonly confirmed: Confirmation | undefined;
+  readonly origin: Origin | undefined;
+}
+
+export type Job = BackupJob | SweepJob | RestoreJob | CleanupJob | RetentionJob | VerifyJob | ScrubJob | RepairJob;
 
 /** No cluster can have this name: who holds its lease is the only one that reads in the background. */
 export const SCRUB_LEASE = '.scrub';
@@ -94,6 +107,16 @@ export function requestedBackupId(cluster: string, askedAt: Date, nonce: string)
 /** A clean-up that is asked for twice in one minute (a double click) is one; later it can be asked for again. */
 export function cleanupId(request: string, askedAt: Date): string {
   return `cleanup-${request}-${Math.floor(askedAt.getTime() / 60_000)}`;
+}
+
+/** A backup is followed by one run of retention, however often its end is reported. */
+export function retentionId(backup: string): string {
+  return `retention-${backup}`;
+}
+
+/** Two clicks, or two people, within ten minutes are one; what failed can be confirmed again later. */
+export function confirmedRetentionId(cluster: string, { store, digest }: Confirmation, at: Date): string {
+  return `retention-${cluster}-${store}-${digest.slice(0, 16)}-${Math.floor(at.getTime() / 600_000)}`;
 }
 
 /** One retry of a failed backup has one id, however often it is asked for; a retry of a retry counts on. */

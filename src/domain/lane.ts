@@ -12,6 +12,7 @@ export const LANE_OF: Readonly<Record<Job['kind'], Lane>> = {
   cleanup: 'restores',
   backup: 'backups',
   sweep: 'backups',
+  retention: 'backups',
   verify: 'background',
   scrub: 'background',
   repair: 'background',

@@ -44,7 +44,7 @@ export interface Stray {
   readonly key: string;
   readonly size: number;
   readonly modifiedAt: Date;
-  readonly kind: 'object-without-manifest' | 'manifest-without-object';
+  readonly kind: 'object-without-manifest' | 'manifest-without-object' | 'sidecar-without-manifest';
 }
 
 export interface Listed {
@@ -60,6 +60,8 @@ export function readListings(
 ): { readonly entries: readonly SnapshotEntry[]; readonly strays: readonly Stray[] } {
   const entries = new Map<string, SnapshotEntry>();
   const strays: Stray[] = [];
+  // A hold in one store holds the copies in all.
+  const anywhere = new Set(listings.flatMap(({ objects }) => objects.map(({ key }) => key)));
   for (const { store, objects } of listings) {
     const byKey = new Map(objects.map((object) => [object.key, object]));
     const withObject = new Set<string>();
@@ -80,12 +82,15 @@ export function readListings(
         takenAt: takenAtOf(id),
         origin: 'keyturn',
         copies: [...(known?.copies ?? []), copy],
-        isHeld: (known?.isHeld ?? false) || byKey.has(holdKey(cluster, id)),
+        isHeld: anywhere.has(holdKey(cluster, id)),
       });
     }
     for (const object of objects) {
       const isManifest = object.key.endsWith(MANIFEST_SUFFIX) && object.key === manifestKeyOfId(cluster, object.key);
       if (isManifest && !withObject.has(object.key)) strays.push({ store, ...object, kind: 'manifest-without-object' });
+      const id = sidecarId(cluster, object.key);
+      if (id !== undefined && !byKey.has(manifestKey(cluster, id)))
+        strays.push({ store, ...object, kind: 'sidecar-without-manifest' });
     }
   }
   return { entries: [...entries.values()].sort(newestFirst), strays };
@@ -98,12 +103,24 @@ export function takenAtOf(id: string): string {
 }
 
 /** What has to go with a snapshot, the manifest first: until its object is gone too, it is only a stray. */
-export function keysOf({ cluster, id }: SnapshotEntry, object: string): readonly string[] {
+export function keysOf({ cluster, id }: Pick<SnapshotEntry, 'cluster' | 'id'>, object: string): readonly string[] {
   return [
     manifestKey(cluster, id),
     object,
     ...[HOLD_SUFFIX, DAMAGE_SUFFIX].map((s) => `${clusterPrefix(cluster)}${id}${s}`),
   ];
+}
+
+/** The id of the snapshot that a stray is, or was, a part of; undefined for a key that is none of Keyturn's. */
+export function idOfKey(cluster: string, key: string): string | undefined {
+  const name = key.startsWith(clusterPrefix(cluster)) ? key.slice(clusterPrefix(cluster).length) : '';
+  return /^(\d{8}T\d{6}Z-\d{1,16})\./.exec(name)?.[1];
+}
+
+/** The id in the name of a hold or of a mark of damage. */
+function sidecarId(cluster: string, key: string): string | undefined {
+  const id = idOfKey(cluster, key);
+  return id !== undefined && [holdKey(cluster, id), damageKey(cluster, id)].includes(key) ? id : undefined;
 }
 
 function manifestKeyOfId(cluster: string, key: string): string | undefined {

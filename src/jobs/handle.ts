@@ -10,8 +10,10 @@ import type { CopyDeps } from './verify/deps.ts';
 import { runRepair } from './verify/run-repair.ts';
 import { runScrub } from './verify/run-scrub.ts';
 import { runVerify } from './verify/run-verify.ts';
+import type { RetentionDeps } from './retention/deps.ts';
+import { runRetention } from './run-retention.ts';
 
-export type JobDeps = BackupDeps & RestoreDeps & CopyDeps;
+export type JobDeps = BackupDeps & RestoreDeps & RetentionDeps & CopyDeps;
 
 /** The handler that a worker hands to the queue. */
 export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Promise<JobResult> {
@@ -31,6 +33,8 @@ export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Pro
         return runScrub(job, context, deps);
       case 'repair':
         return runRepair(job, context, deps);
+      case 'retention':
+        return runRetention(job, context, deps);
     }
   };
 }

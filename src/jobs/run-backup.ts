@@ -3,6 +3,7 @@
  * The manifest is written last, under the lease, after trailer, size and read-back were checked.
  */
 import { KeyturnError, toProblem } from '../domain/error.ts';
+import { retentionId } from '../domain/job.ts';
 import type { BackupJob } from '../domain/job.ts';
 import { retryAfter } from '../domain/retry.ts';
 import { pickMember, type ClusterSpec, type ClusterStatus, type MemberStatus } from '../domain/cluster.ts';
@@ -61,6 +62,7 @@ export interface BackupDeps {
 const PROGRESS_EVERY_MS = 1_000;
 /** A store that is away is swept after so long. */
 const SWEEP_ATTEMPTS = 50;
+const RETENTION_ATTEMPTS = 3;
 
 /** Works on one attempt. Failures are told and answered with 'again' or 'done'; it throws only when it is to stop. */
 export async function runBackup(job: BackupJob, context: JobContext, deps: BackupDeps): Promise<JobResult> {
@@ -77,6 +79,7 @@ export async function runBackup(job: BackupJob, context: JobContext, deps: Backu
     await deps.publish({ type: 'backup.stored', ...base(job, deps), ...end, nextRunAt: nextRunAt(spec, deps) });
     deps.log.info({ operation: job.id, attempt: context.attempt, snapshot: end.record.id }, 'backup stored');
     await repairLater(deps, job, end);
+    await retainLater(deps, job);
     return { kind: 'done' };
   } finally {
     await lease.release();
@@ -364,6 +367,14 @@ async function repairLater(deps: BackupDeps, job: BackupJob, { record, copies }:
       deps.log.warn({ err: error, operation: job.id, store }, 'no repair could be queued');
     });
   }
+}
+
+/** Only a backup that is stored makes room for itself. What is not queued now is done after the next one. */
+async function retainLater(deps: BackupDeps, { id, cluster }: BackupJob): Promise<void> {
+  const retention = { id: retentionId(id), cluster, after: id, confirmed: undefined, origin: undefined } as const;
+  await deps.queue
+    .add({ kind: 'retention', ...retention }, { attempts: RETENTION_ATTEMPTS })
+    .catch((error: unknown) => deps.log.warn({ err: error, operation: id }, 'no retention could be queued'));
 }
 
 /** Tells of the failure, and says whether it is tried again. */

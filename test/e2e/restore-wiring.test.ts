@@ -20,6 +20,7 @@ import { sshShell } from '../../src/adapters/ssh/shell.ts';
 import { buildCommands, type Commands } from '../../src/commands/index.ts';
 import { parseConfig, type Config } from '../../src/config.ts';
 import type { Person } from '../../src/domain/permission.ts';
+import { KEEP_EVERYTHING } from '../../src/domain/retention.ts';
 import { isOpen, type RestoreRequest } from '../../src/domain/restore-request.ts';
 import type { AuditTrail, JobQueue, PeopleDirectory } from '../../src/ports.ts';
 import { announceRequest } from '../../src/restore/announce.ts';
@@ -92,6 +93,8 @@ function depsOf(config: Config, { connections, queue, audit }: Opened): Paramete
     clock: systemClock,
     log: silentLog,
     nonce: () => 'abc123',
+    stores: new Map([[world.store.name, world.store]]),
+    retentionOf: () => KEEP_EVERYTHING,
     requests: redisRestoreRequests(connections),
     directory,
     stepUp: { records: redisStepUpRecords(connections), codes: noCodes() },

@@ -12,10 +12,7 @@ const NONCE = 16;
 const CIPHER = 'chacha20-poly1305';
 
 /** The nonce, and all chunks sealed. Reuses no buffer. */
-export async function* sealPayload(
-  fileKey: Uint8Array,
-  chunks: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
+export async function* sealPayload(fileKey: Uint8Array, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const nonce = randomBytes(NONCE);
   const key = payloadKey(fileKey, nonce);
   yield nonce;

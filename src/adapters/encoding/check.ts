@@ -22,7 +22,9 @@ export async function checkEncryption(options: EncryptionOptions): Promise<Found
     });
   const warnings = [
     ...(recipients.length > 0 && fitting(keys, recipients).length === 0
-      ? ['No identity here opens them: their restore is refused on this machine until encryption.identityFiles has one.']
+      ? [
+          'No identity here opens them: their restore is refused on this machine until encryption.identityFiles has one.',
+        ]
       : []),
     ...loose.map(({ file, mode }) => `Every user of this machine may read ${file} (mode ${mode}): chmod 600 ${file}`),
   ];

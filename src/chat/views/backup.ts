@@ -1,5 +1,5 @@
 /** Owns how the one message of a backup looks in each phase of its life. Pure. */
-import type { BackupMessage, BackupPhase } from '../../domain/backup-message.ts';
+import type { BackupMessage, BackupPhase, RetentionNote } from '../../domain/backup-message.ts';
 import type { Problem } from '../../domain/error.ts';
 import type { Origin } from '../../domain/job.ts';
 import { freshness } from '../../domain/schedule.ts';
@@ -135,6 +135,7 @@ function storedView(state: BackupMessage, phase: Phase<'stored'>): MessageView {
     section(line),
     ...failures.map((f) => section(f)),
     context(details),
+    ...(state.retention === undefined ? [] : [context(retentionLine(state.retention))]),
     ...fallback,
   ]);
 }
@@ -239,6 +240,13 @@ export function storedAs({ object, encoding }: SnapshotRecord): Mrkdwn | undefin
 export function revision(record: SnapshotRecord): Mrkdwn {
   const { revisionBefore: from, revisionAfter: to } = record;
   return from === to ? plain(from, 40) : mrk`${plain(from, 40)}–${plain(to, 40)}`;
+}
+
+/** `retention: removed 1 (12 MB), keeps 30`. */
+function retentionLine({ removed, bytes: freed, keeps, seeAlerts }: RetentionNote): Mrkdwn {
+  const gone = removed === 0 ? mrk`removed nothing` : mrk`removed ${count(removed)} (${bytes(freed)})`;
+  const alerts = seeAlerts ? mrk`, ⚠️ see the alerts channel` : mrk``;
+  return mrk`🧹 retention: ${gone}, keeps ${count(keeps)}${alerts}`;
 }
 
 function fallbackNote(reason: string | undefined): Mrkdwn {

@@ -13,6 +13,7 @@ import {
 } from './restore-notes.ts';
 import { restoreView } from './restore.ts';
 import { verifyView } from './verify.ts';
+import { retentionQuestionView, retentionTroubleView } from './retention-notes.ts';
 
 export interface MessageSurroundings {
   /** Where the message stands. */
@@ -47,6 +48,10 @@ export function renderMessage(state: MessageState, { channel, command, oncall }:
       return scrubBehindView(state.behind);
     case 'enrol-anew':
       return enrolCallView(state);
+    case 'retention-question':
+      return retentionQuestionView(state, command);
+    case 'retention-trouble':
+      return retentionTroubleView(state, command);
   }
 }
 
