@@ -58,6 +58,8 @@ async function feed(input: Writable, chunks: AsyncIterable<Uint8Array>): Promise
   input.on('error', () => undefined);
   for await (const chunk of chunks) {
     if (input.destroyed) return handed;
+    // Node's zstd takes an empty one for the end.
+    if (chunk.length === 0) continue;
     handed += chunk.length;
     if (!input.write(chunk)) await drained(input);
   }
