@@ -23,14 +23,15 @@ module.exports = {
     },
     only('ports-import-domain', '^src/ports\\.ts$', '^src/domain/'),
     only('config-imports-domain', '^src/config(\\.ts$|/)', '^src/(config/|domain/|ports\\.ts$)'),
-    only('restore-imports-ports-and-domain', '^src/restore/', '^src/(restore/|domain/|ports\\.ts$)'),
+    only('restore-imports-ports-and-domain', '^src/restore/', '^src/(restore/|stored/|domain/|ports\\.ts$)'),
+    only('stored-imports-ports-and-domain', '^src/stored/', '^src/(stored/|domain/|ports\\.ts$)'),
     only('retention-imports-ports-and-domain', '^src/retention/', '^src/(retention/|domain/|ports\\.ts$)'),
     only(
       'commands-import-ports-and-domain',
       '^src/commands/',
-      '^src/(commands/|restore/|retention/|domain/|ports\\.ts$)',
+      '^src/(commands/|restore/|stored/|retention/|domain/|ports\\.ts$)',
     ),
-    only('jobs-import-ports-and-domain', '^src/jobs/', '^src/(jobs/|restore/|retention/|domain/|ports\\.ts$)'),
+    only('jobs-import-ports-and-domain', '^src/jobs/', '^src/(jobs/|restore/|stored/|retention/|domain/|ports\\.ts$)'),
     only('chat-imports-commands-ports-domain', '^src/chat/', '^src/(chat/|commands/|domain/|ports\\.ts$)'),
     {
       name: 'adapters-do-not-import-each-other',

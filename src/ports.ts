@@ -10,7 +10,7 @@ import type { Fetch } from './domain/plan.ts';
 import type { NodeFacts } from './domain/restore/facts.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import type { Problem } from './domain/error.ts';
-import type { Encoding, SnapshotRecord, StoredSnapshot } from './domain/snapshot.ts';
+import type { Encoding, SnapshotRecord } from './domain/snapshot.ts';
 import type { SnapshotEntry, Stray } from './domain/snapshot-entry.ts';
 import type { StepUpRecord } from './domain/step-up.ts';
 
@@ -80,9 +80,10 @@ export interface SnapshotStore {
   remove(key: string): Promise<void>;
   /**
    * Has the store itself keep the object, whoever wants to remove it, until it is taken off again; safe twice, and taking it
-   * off is no error when the object is gone. Throws store.*. Undefined where the store has no such thing.
+   * off is no error when the object is gone. False when this bucket or container has no such thing, which shows only when it
+   * is asked: nothing keeps the object then. Throws store.*. Undefined where no store of this kind has it.
    */
-  readonly legalHold?: ((key: string, on: boolean) => Promise<void>) | undefined;
+  readonly legalHold?: ((key: string, on: boolean) => Promise<boolean>) | undefined;
   /** Uploads begun under `prefix` and neither completed nor aborted, by whomever. */
   openUploads(prefix: string): AsyncIterable<OpenUpload>;
   /** No error when it is gone already. */
@@ -96,22 +97,23 @@ export interface StoreProblem {
   readonly hint: string;
 }
 
-/** What is stored, read from the manifests: they are the truth. */
+/** What is stored: names tell that it is there, manifests what it is. */
 export interface SnapshotCatalogue {
-  /** Newest first; unreachable stores are named in `problems`, the rest is still listed. Reads every manifest. */
-  list(cluster: string): Promise<{
-    readonly snapshots: readonly StoredSnapshot[];
-    readonly problems: readonly StoreProblem[];
-  }>;
-  /** What the names of objects tell, newest first; reads no manifest. Unreachable stores are named in `problems`. */
+  /**
+   * What the names of objects tell, newest first. Stores that are away, or silent for long, are named in `problems`, and the
+   * rest is still listed. Calls at the same time share one listing. Never throws for one store alone.
+   */
   entries(cluster: string): Promise<{
     readonly entries: readonly SnapshotEntry[];
     readonly strays: readonly Stray[];
+    /** Other tools' increments, which are no snapshots. */
+    readonly increments: number;
     readonly problems: readonly StoreProblem[];
   }>;
   /**
-   * The manifest of one of Keyturn's own, from the first of its copies that has a good one and that is not damaged.
-   * `problems`: what is wrong with the others. Throws store.not-found when no copy has one. Never throws for one store alone.
+   * The manifest of a snapshot, from the first of its copies that has a good one and that is not damaged. `problems`: what
+   * is wrong with the others. Throws store.not-found when no copy has one (always for another tool's that nobody adopted),
+   * snapshot.damaged when all were found damaged.
    */
   record(
     entry: SnapshotEntry,

@@ -87,7 +87,7 @@ async function obey(options: RestoreTalkOptions, request: Request, speaker: Spea
       return statusView(await commands.showStatus(await who(), cluster));
     }
     case 'snapshots':
-      return snapshotsView(await commands.listSnapshots(await who(), request.cluster), 0);
+      return snapshotsView(await commands.listSnapshots(await who(), request.cluster, 0));
     case 'retention':
       return answerRetention(options, request.cluster, speaker.user, 0);
     case 'backup':
@@ -145,6 +145,6 @@ async function turnClusters(options: TalkOptions, click: Click, value: CarriedVa
 
 async function turnSnapshots(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
   const person = await actor(options, click.user, 'snapshots');
-  const report = await options.commands.listSnapshots(person, textOf(value, 'cluster'));
-  return { view: snapshotsView(report, Number(value['page'])), replace: true };
+  const report = await options.commands.listSnapshots(person, textOf(value, 'cluster'), Number(value['page']));
+  return { view: snapshotsView(report), replace: true };
 }

@@ -1,11 +1,12 @@
 /** Owns the search for the snapshot to restore: among all clusters, those of the cluster in question first. */
 import type { ClusterSpec } from '../domain/cluster.ts';
-import type { Problem } from '../domain/error.ts';
 import type { Person } from '../domain/permission.ts';
 import type { SnapshotRecord } from '../domain/snapshot.ts';
+import type { SnapshotEntry } from '../domain/snapshot-entry.ts';
+import { isUsable, withRecords } from '../stored/read-snapshots.ts';
 import type { CommandDeps } from './deps.ts';
 import { findCluster, inParallel, requirePermission } from './deps.ts';
-import { lookAtStores } from './show-clusters.ts';
+import { lookAtEntries } from './look-at-stores.ts';
 
 type Deps = Pick<CommandDeps, 'clusters' | 'people' | 'command' | 'catalogue' | 'clock' | 'log'>;
 
@@ -16,40 +17,21 @@ export const MOST_SNAPSHOTS = 100;
 const SEARCH_PATIENCE_MS = 2_200;
 const CLUSTERS_AT_ONCE = 16;
 
-export interface FoundSnapshots {
-  /** Newest first. */
-  readonly snapshots: readonly SnapshotRecord[];
-  readonly problems: readonly Problem[];
-}
-
-/** What the stores have of one cluster; a store that can't be read is a problem in it. Never throws. */
-export async function snapshotsOf(
-  deps: Pick<CommandDeps, 'catalogue' | 'clock' | 'log'>,
-  spec: ClusterSpec,
-  patienceMs?: number,
-): Promise<FoundSnapshots> {
-  const { snapshots, problems } = await lookAtStores(deps, spec, patienceMs);
-  return {
-    snapshots: snapshots.map(({ record }) => record),
-    problems: problems.map(({ store, message, hint }) => ({
-      code: 'store.unreachable',
-      message: `${store}: ${message}`,
-      hint,
-    })),
-  };
-}
-
 /** What one cluster has, in time for a search; let callers share it, since each letter typed asks again. */
-export function lookForSearch(deps: Deps, spec: ClusterSpec): Promise<FoundSnapshots> {
-  return snapshotsOf(deps, spec, SEARCH_PATIENCE_MS);
+export async function lookForSearch(deps: Deps, spec: ClusterSpec): Promise<readonly SnapshotEntry[]> {
+  const { entries } = await lookAtEntries(deps, spec, SEARCH_PATIENCE_MS);
+  return entries.filter(isUsable);
 }
 
-/** Those in whose id, cluster or time (UTC) every word of `query` occurs. Throws permission.denied, cluster.unknown. */
+/**
+ * Those in whose id, cluster or time (UTC) every word of `query` occurs, at most 100: so many manifests are read. One that
+ * can't be read is not offered. Throws permission.denied, cluster.unknown.
+ */
 export async function findSnapshots(
   deps: Deps,
   actor: Person,
   { cluster, query }: { readonly cluster: string; readonly query: string },
-  look: (spec: ClusterSpec) => Promise<FoundSnapshots>,
+  look: (spec: ClusterSpec) => Promise<readonly SnapshotEntry[]>,
 ): Promise<readonly SnapshotRecord[]> {
   requirePermission(deps, actor, 'restore');
   const own = findCluster(deps, cluster);
@@ -59,12 +41,13 @@ export async function findSnapshots(
     .toLowerCase()
     .split(/\s+/u)
     .filter((word) => word !== '');
-  return found
-    .flatMap(({ snapshots }) => snapshots)
-    .filter((record) => words.every((word) => textOf(record).includes(word)))
+  const chosen = found
+    .flat()
+    .filter((entry) => words.every((word) => textOf(entry).includes(word)))
     .slice(0, MOST_SNAPSHOTS);
+  return (await withRecords(deps.catalogue, chosen)).snapshots.map(({ record }) => record);
 }
 
-function textOf({ id, cluster, takenAt }: SnapshotRecord): string {
+function textOf({ id, cluster, takenAt }: SnapshotEntry): string {
   return `${id} ${cluster} ${takenAt} ${takenAt.replace('T', ' ')}`.toLowerCase();
 }

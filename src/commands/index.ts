@@ -46,7 +46,7 @@ export interface Commands extends RestoreCommands, RetentionCommands {
   showHelp(actor: Person): HelpReport;
   showClusters(actor: Person): Promise<ClustersReport>;
   showStatus(actor: Person, cluster: string): Promise<StatusReport>;
-  listSnapshots(actor: Person, cluster: string): Promise<SnapshotsReport>;
+  listSnapshots(actor: Person, cluster: string, page: number): Promise<SnapshotsReport>;
   requestBackup(actor: Person, request: BackupRequest): Promise<BackupAnswer>;
   requestVerify(actor: Person, request: VerifyRequest): Promise<VerifyAnswer>;
 }
@@ -79,7 +79,7 @@ export function buildCommands(deps: RestoreCommandDeps & RetentionCommandDeps): 
     showHelp: (actor) => showHelp(deps, actor),
     showClusters: (actor) => showClusters(deps, actor, () => overview(undefined)),
     showStatus: (actor, cluster) => showStatus(deps, actor, cluster, status),
-    listSnapshots: (actor, cluster) => listSnapshots(deps, actor, cluster),
+    listSnapshots: (actor, cluster, page) => listSnapshots(deps, actor, cluster, page),
     requestBackup: (actor, request) => requestBackup(deps, actor, request),
     requestVerify: (actor, request) => requestVerify(deps, actor, request),
     ...buildRestoreCommands(deps),

@@ -9,11 +9,12 @@ import type { DataLossWindow, RestoreRequest } from '../domain/restore-request.t
 import { expire } from '../domain/restore-review.ts';
 import type { SnapshotRecord } from '../domain/snapshot.ts';
 import { tell } from '../restore/change-request.ts';
-import { findSnapshot, planRestore, requireReadable } from '../restore/plan-restore.ts';
+import { planRestore, requireReadable } from '../restore/plan-restore.ts';
 import type { Planned, PlanWish } from '../restore/plan-restore.ts';
+import { findSnapshot, newestGood } from '../stored/read-snapshots.ts';
 import type { RestoreCommandDeps } from './deps.ts';
 import { findCluster, requireFreshPermission, requirePermission, withPatience } from './deps.ts';
-import { MOST_SNAPSHOTS, snapshotsOf } from './find-snapshots.ts';
+import { lookAtEntries, toProblems } from './look-at-stores.ts';
 import type { RestoreAnswer, RestoreForm, RestoreWish } from './restore-commands.ts';
 
 /** Every node is logged in to and read; slow ones have their own, shorter patience. */
@@ -23,9 +24,17 @@ const PLAN_PATIENCE_MS = 120_000;
 export async function restoreForm(deps: RestoreCommandDeps, actor: Person, cluster: string): Promise<RestoreForm> {
   requirePermission(deps, actor, 'restore');
   const spec = findCluster(deps, cluster);
-  const [{ snapshots, problems }, open] = await Promise.all([snapshotsOf(deps, spec), openRequestOf(deps, spec)]);
+  const [{ entries, problems }, open] = await Promise.all([lookAtEntries(deps, spec), openRequestOf(deps, spec)]);
+  const newest = await newestGood(deps.catalogue, entries, () => true);
   const { approvals, mode } = spec.restore;
-  return { cluster: spec.name, mode, approvals, snapshots: snapshots.slice(0, MOST_SNAPSHOTS), problems, open };
+  return {
+    cluster: spec.name,
+    mode,
+    approvals,
+    newest: newest.record,
+    problems: toProblems([...problems, ...newest.problems]),
+    open,
+  };
 }
 
 /**

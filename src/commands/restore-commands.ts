@@ -19,8 +19,8 @@ export interface RestoreForm {
   readonly cluster: string;
   readonly mode: RestoreMode;
   readonly approvals: ApprovalPolicy;
-  /** Newest first, at most 100; the search finds the others. */
-  readonly snapshots: readonly SnapshotRecord[];
+  /** The newest with a manifest that can be read; the search finds the others. */
+  readonly newest: SnapshotRecord | undefined;
   /** Stores that could not be read. */
   readonly problems: readonly Problem[];
   /** The open request of this cluster, which has to end first. */

@@ -1,12 +1,11 @@
 /** Owns the overview: every cluster's newest good snapshot held against its RPO, worst first. Asks no node. */
 import type { ClusterSpec } from '../domain/cluster.ts';
 import type { Person } from '../domain/permission.ts';
-import { freshness } from '../domain/schedule.ts';
 import type { Freshness } from '../domain/schedule.ts';
-import { isVerified } from '../domain/snapshot.ts';
-import type { SnapshotRecord } from '../domain/snapshot.ts';
 import type { CommandDeps } from './deps.ts';
-import { inParallel, requirePermission, within } from './deps.ts';
+import { inParallel, requirePermission } from './deps.ts';
+import { lookAtStores, stateOf, STORES_PATIENCE_MS } from './look-at-stores.ts';
+import type { Stored } from './look-at-stores.ts';
 import { whatRuns } from './running.ts';
 import type { Running } from './running.ts';
 
@@ -37,7 +36,6 @@ type Deps = Pick<
   'clusters' | 'people' | 'command' | 'catalogue' | 'queue' | 'lease' | 'calendar' | 'clock' | 'log'
 >;
 
-const STORES_PATIENCE_MS = 15_000;
 const OVERVIEW_PATIENCE_MS = 20_000;
 const CLUSTERS_AT_ONCE = 8;
 
@@ -51,7 +49,7 @@ export async function showClusters(
   return overview();
 }
 
-/** Every cluster's row, in bounded time; reads all manifests, so let callers share it. */
+/** Every cluster's row, in bounded time; lists every place, so let callers share it. */
 export async function lookAtClusters(deps: Deps): Promise<ClustersReport> {
   const now = deps.clock.now();
   const patience = (): number => {
@@ -59,11 +57,11 @@ export async function lookAtClusters(deps: Deps): Promise<ClustersReport> {
     return Math.max(1, Math.min(STORES_PATIENCE_MS, left));
   };
   const [stored, queue] = await Promise.all([
-    inParallel(deps.clusters, CLUSTERS_AT_ONCE, (spec) => lookAtStores(deps, spec, patience())),
+    inParallel(deps.clusters, CLUSTERS_AT_ONCE, (spec) => lookAtStores(deps, spec, { patienceMs: patience() })),
     lookAtQueueForAll(deps),
   ]);
   const rows = deps.clusters.map((spec, i) => {
-    const found = stored[i] ?? { snapshots: [], problems: [] };
+    const found = stored[i] ?? { good: undefined, last: [], problems: [] };
     return clusterRow(deps, spec, found, queue.running.get(spec.name), now);
   });
   return { at: now.toISOString(), rows: rows.sort(byTrouble), problems: queue.problems };
@@ -76,60 +74,25 @@ function clusterRow(
   running: Running | undefined,
   now: Date,
 ): ClusterRow {
-  const good = newestGood(stored, spec, now);
+  const { good, problems } = stored;
   return {
     cluster: spec.name,
-    state: good.state,
+    state: stateOf(stored, spec, now),
     lastGood:
-      good.record === undefined
+      good === undefined
         ? undefined
-        : {
-            at: good.record.takenAt,
-            size: good.record.size,
-            ageMs: now.getTime() - new Date(good.record.takenAt).getTime(),
-          },
+        : { at: good.takenAt, size: good.size, ageMs: now.getTime() - Date.parse(good.takenAt) },
     rpoMs: spec.backup.rpoMs,
     nextRunAt: nextRun(deps, spec, now)?.toISOString(),
     running,
-    problems: stored.problems.map((p) => `${p.store}: ${p.message}`),
+    problems: problems.map((p) => `${p.store}: ${p.message}`),
   };
-}
-
-/** The newest verified snapshot held against the RPO; 'unknown' when a store that might have one could not tell. */
-export function newestGood(
-  stored: Stored,
-  spec: ClusterSpec,
-  now: Date,
-): { readonly record: SnapshotRecord | undefined; readonly state: Freshness | 'unknown' } {
-  const record = stored.snapshots.find((s) => isVerified(s.record))?.record;
-  const state = freshness(record && new Date(record.takenAt), spec.backup.rpoMs, now);
-  const mayBeBetter = stored.problems.length > 0 && (state === 'never' || state === 'late');
-  return { record, state: mayBeBetter ? 'unknown' : state };
 }
 
 /** When the schedule fires next, undefined without one. */
 export function nextRun(deps: Pick<CommandDeps, 'calendar'>, spec: ClusterSpec, now: Date): Date | undefined {
   const { schedule, timezone } = spec.backup;
   return schedule === undefined ? undefined : deps.calendar.next(schedule, timezone, now);
-}
-
-type Stored = Awaited<ReturnType<CommandDeps['catalogue']['list']>>;
-
-/** The catalogue's answer; one that does not come in time, or fails, is a problem in it. */
-export async function lookAtStores(
-  deps: Pick<CommandDeps, 'catalogue' | 'clock' | 'log'>,
-  spec: ClusterSpec,
-  patienceMs = STORES_PATIENCE_MS,
-): Promise<Stored> {
-  const late = (): Error => new Error('late');
-  try {
-    return await within(deps.clock, patienceMs, deps.catalogue.list(spec.name), late);
-  } catch (error) {
-    deps.log.warn({ cluster: spec.name, err: error }, 'The stores could not be listed');
-    const hint = 'Try again in a minute; "keyturn check" tries every store and tells what is wrong.';
-    const message = 'no answer in time, or none that could be read';
-    return { snapshots: [], problems: spec.backup.stores.map((store) => ({ store, message, hint })) };
-  }
 }
 
 const QUEUE_AWAY = "The queue (Redis) can't be reached: what runs now is not known.";

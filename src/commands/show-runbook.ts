@@ -4,12 +4,13 @@ import { KeyturnError } from '../domain/error.ts';
 import type { Person } from '../domain/permission.ts';
 import type { RestoreRequest } from '../domain/restore-request.ts';
 import { renderRunbook } from '../domain/runbook.ts';
-import { isVerified } from '../domain/snapshot.ts';
 import type { SnapshotRecord } from '../domain/snapshot.ts';
+import type { SnapshotEntry } from '../domain/snapshot-entry.ts';
+import { newestGood } from '../stored/read-snapshots.ts';
 import type { RestoreCommandDeps } from './deps.ts';
 import { findCluster, requirePermission } from './deps.ts';
-import { snapshotsOf } from './find-snapshots.ts';
 import { knownRequest } from './known-request.ts';
+import { lookAtEntries } from './look-at-stores.ts';
 import { nearest } from './parse.ts';
 import { makePlan } from './request-restore.ts';
 
@@ -63,28 +64,41 @@ async function chooseSnapshot(
   spec: ClusterSpec,
   id: string | undefined,
 ): Promise<SnapshotRecord> {
-  const { snapshots, problems } = await snapshotsOf(deps, spec);
-  const chosen =
-    id === undefined
-      ? (snapshots.find(isVerified) ?? snapshots[0])
-      : snapshots.find((record) => record.id.toLowerCase() === id.toLowerCase());
+  const { entries, problems } = await lookAtEntries(deps, spec);
+  const named = entries.find((entry) => entry.id.toLowerCase() === id?.toLowerCase());
+  if (named !== undefined) return (await deps.catalogue.record(named)).record;
+  const chosen = id === undefined ? await newestOf(deps, entries) : undefined;
   if (chosen !== undefined) return chosen;
   const what = id === undefined ? 'no snapshot' : `no snapshot "${id.slice(0, 60)}"`;
-  const away = problems.map(({ message }) => ` ${message}.`).join('');
+  const away = problems.map(({ store, message }) => ` ${store}: ${message}.`).join('');
   throw new KeyturnError('store.not-found', `There is ${what} of ${spec.name}.${away}`, {
-    hint: hintFor(deps, spec, id, snapshots),
+    hint: hintFor(deps, spec, id, entries),
   });
+}
+
+/** One that was verified, or else any. */
+async function newestOf(
+  { catalogue }: RestoreCommandDeps,
+  entries: readonly SnapshotEntry[],
+): Promise<SnapshotRecord | undefined> {
+  const verified = await newestGood(catalogue, entries);
+  return verified.record ?? (await newestGood(catalogue, entries, () => true)).record;
 }
 
 function hintFor(
   { command }: RestoreCommandDeps,
   { name }: ClusterSpec,
   id: string | undefined,
-  snapshots: readonly SnapshotRecord[],
+  entries: readonly SnapshotEntry[],
 ): string {
-  if (snapshots.length === 0) return `Make one: ${command} backup ${name}`;
-  const ids = snapshots.map((record) => record.id);
-  const near = id === undefined ? undefined : nearest(id, ids);
+  if (entries.length === 0) return `Make one: ${command} backup ${name}`;
+  const near =
+    id === undefined
+      ? undefined
+      : nearest(
+          id,
+          entries.map((entry) => entry.id),
+        );
   if (near !== undefined) return `Did you mean "${near}"? Then type: ${command} runbook ${name} ${near}`;
   return `See what there is: ${command} snapshots ${name}`;
 }

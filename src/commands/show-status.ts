@@ -10,7 +10,8 @@ import type { EtcdSession } from '../ports.ts';
 import type { CommandDeps } from './deps.ts';
 import { findCluster, requirePermission, withPatience } from './deps.ts';
 import type { Running } from './running.ts';
-import { lookAtQueue, lookAtStores, newestGood, nextRun } from './show-clusters.ts';
+import { lookAtStores, stateOf } from './look-at-stores.ts';
+import { lookAtQueue, nextRun } from './show-clusters.ts';
 
 export interface MemberLine {
   readonly member: MemberStatus;
@@ -66,7 +67,7 @@ export async function showStatus(
 export async function lookAtStatus(deps: Deps, spec: ClusterSpec): Promise<StatusReport> {
   const [live, stored, queue] = await Promise.all([
     lookAtNodes(deps, spec),
-    lookAtStores(deps, spec),
+    lookAtStores(deps, spec, { last: BACKUPS_SHOWN }),
     lookAtQueue(deps, spec),
   ]);
   const now = deps.clock.now();
@@ -74,11 +75,11 @@ export async function lookAtStatus(deps: Deps, spec: ClusterSpec): Promise<Statu
     at: now.toISOString(),
     cluster: spec.name,
     live,
-    state: newestGood(stored, spec, now).state,
+    state: stateOf(stored, spec, now),
     rpoMs: spec.backup.rpoMs,
     nextRunAt: nextRun(deps, spec, now)?.toISOString(),
     running: queue.running,
-    last: stored.snapshots.slice(0, BACKUPS_SHOWN),
+    last: stored.last,
     problems: [...stored.problems.map((p) => `${p.store}: ${p.message}`), ...queue.problems],
   };
 }

@@ -3,6 +3,7 @@
  * A snapshot without a manifest is not a snapshot: the manifest is written last.
  */
 import { createHash } from 'node:crypto';
+import { readOtherName } from './other-snapshots.ts';
 
 /** Version of the manifest's format; readers refuse what they don't know. */
 export const MANIFEST_FORMAT = 2;
@@ -92,6 +93,8 @@ export function possibleObjectKeys(cluster: string, id: string): readonly string
 }
 
 export const MANIFEST_SUFFIX = '.manifest.json';
+/** Of the manifest for another tool's snapshot: its object has a name of its own, which only the manifest tells. */
+export const ADOPTED_SUFFIX = `.adopted${MANIFEST_SUFFIX}`;
 /** Beside a manifest: why retention must not remove the snapshot. */
 export const HOLD_SUFFIX = '.hold.json';
 /** Beside a manifest: what a later look found wrong with this copy. */
@@ -99,6 +102,22 @@ export const DAMAGE_SUFFIX = '.damaged.json';
 
 export function manifestKey(cluster: string, id: string): string {
   return `${clusterPrefix(cluster)}${id}${MANIFEST_SUFFIX}`;
+}
+
+export function adoptedManifestKey(cluster: string, id: string): string {
+  return `${clusterPrefix(cluster)}${id}${ADOPTED_SUFFIX}`;
+}
+
+/** What the key of a manifest of this cluster tells; undefined when it is none. */
+export function readManifestKey(
+  cluster: string,
+  key: string,
+): { readonly id: string; readonly isAdopted: boolean } | undefined {
+  const prefix = clusterPrefix(cluster);
+  if (!key.startsWith(prefix) || !key.endsWith(MANIFEST_SUFFIX)) return undefined;
+  const isAdopted = key.endsWith(ADOPTED_SUFFIX);
+  const id = key.slice(prefix.length, -(isAdopted ? ADOPTED_SUFFIX : MANIFEST_SUFFIX).length);
+  return ID.test(id) ? { id, isAdopted } : undefined;
 }
 
 export function holdKey(cluster: string, id: string): string {
@@ -109,6 +128,7 @@ export function damageKey(cluster: string, id: string): string {
   return `${clusterPrefix(cluster)}${id}${DAMAGE_SUFFIX}`;
 }
 
+const ID = /^\d{8}T\d{6}Z-\d{1,16}$/;
 const OBJECT_SUFFIX = /\.db(\.zst)?(\.age)?$/;
 
 /** Keyturn's own objects of this cluster; whatever else lies beside them is somebody else's. */
@@ -231,7 +251,7 @@ const trigger: Check = (value) => {
 
 const firstShape: Readonly<Record<Exclude<keyof SnapshotRecord, 'encoding'>, Check | Shape>> = {
   format: oneOf(1, MANIFEST_FORMAT),
-  id: text(/^\d{8}T\d{6}Z-\d{1,16}$/, 'an id like 20261121T060000Z-17'),
+  id: text(ID, 'an id like 20261121T060000Z-17'),
   cluster: text(/^(?!\.)[^/\\\p{Cc}\p{Cs}]{1,200}$/u, "a cluster's name"),
   clusterId: uint64,
   member: { id: uint64, name, node: name, isLeader: flag },
@@ -275,11 +295,15 @@ function misfit(value: unknown, shape: Shape, path: string): string | undefined 
   return undefined;
 }
 
-/** A plain name right under the cluster's prefix, and not that of a manifest: a manifest can't claim someone else's bytes. */
+/**
+ * A plain name right under the cluster's prefix, or one that another tool gives its snapshots there, and not that of a
+ * manifest: a manifest can't claim someone else's bytes.
+ */
 function isObjectOf({ cluster, object }: SnapshotRecord): boolean {
   const prefix = clusterPrefix(cluster);
   const rest = object.key.startsWith(prefix) ? object.key.slice(prefix.length) : '';
-  return /^[^./\\][^/\\]*$/.test(rest) && !rest.endsWith(MANIFEST_SUFFIX);
+  if (rest.endsWith(MANIFEST_SUFFIX)) return false;
+  return /^[^./\\][^/\\]*$/.test(rest) || readOtherName(rest)?.kind === 'snapshot';
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -36,6 +36,7 @@ import type {
   SnapshotCoder,
   SnapshotStore,
 } from '../ports.ts';
+import { newestGood } from '../stored/read-snapshots.ts';
 import { Copies, type Leftover } from './copies.ts';
 import { Measure } from './measure.ts';
 import { BUSY_WAIT_MS, clearLeftovers } from './leftovers.ts';
@@ -404,8 +405,8 @@ async function fail(job: BackupJob, context: JobContext, deps: BackupDeps, error
 
 async function lastGoodAt(cluster: string, deps: BackupDeps): Promise<string | undefined> {
   if (!deps.clusters.has(cluster)) return undefined;
-  const { snapshots } = await deps.catalogue.list(cluster);
-  return snapshots[0]?.record.takenAt;
+  const { entries } = await deps.catalogue.entries(cluster);
+  return (await newestGood(deps.catalogue, entries)).record?.takenAt;
 }
 
 function outcomes(copies: Copies, operation: string): Finished['copies'] {

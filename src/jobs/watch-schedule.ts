@@ -40,12 +40,14 @@ async function queueIfDue(cluster: ClusterSpec, deps: ScheduleDeps): Promise<voi
   const previousRun = deps.calendar.previous(schedule, timezone, now);
   const lastQueuedRun = await deps.ticks.lastQueuedRun(cluster.name);
   // Asked only when Redis remembers nothing. With a store away we can't tell, and a backup too many is the safe side.
-  const stored = lastQueuedRun === undefined ? await deps.catalogue.list(cluster.name) : undefined;
-  const newestTakenAt = stored?.snapshots[0]?.record.takenAt;
+  const stored = lastQueuedRun === undefined ? await deps.catalogue.entries(cluster.name) : undefined;
+  // What another tool took keeps no schedule of ours.
+  const own = stored?.entries.filter(({ origin }) => origin === 'keyturn');
+  const newestTakenAt = own?.[0]?.takenAt;
   const newestSnapshotAt = newestTakenAt === undefined ? undefined : new Date(newestTakenAt);
   const due = missedRun({ previousRun, lastQueuedRun, newestSnapshotAt });
   if (due !== undefined) {
-    const isFirst = stored?.snapshots.length === 0 && stored.problems.length === 0;
+    const isFirst = own?.length === 0 && stored?.problems.length === 0;
     await queueRun(cluster.name, due, isFirst ? { kind: 'first' } : scheduledRun(due, now), attempts, deps);
   }
   // Remembered after the job is in the queue: a crash in between adds the same id again, which is nothing.

@@ -6,6 +6,7 @@ import type { Plan } from '../domain/plan.ts';
 import { makeRestorePlan, stopLastOf } from '../domain/restore-plan.ts';
 import type { SnapshotRecord } from '../domain/snapshot.ts';
 import type { EtcdClient, EtcdSession, SnapshotCatalogue, SnapshotCoder } from '../ports.ts';
+import { findSnapshot } from '../stored/read-snapshots.ts';
 
 export interface PlanDeps {
   readonly etcd: EtcdClient;
@@ -60,17 +61,6 @@ export async function requireReadable(coder: PlanAgainDeps['coder'], { id, encod
   if (obstacle === undefined) return;
   throw new KeyturnError(obstacle.code, `Snapshot ${id} can't be read here. ${obstacle.message}`, {
     hint: obstacle.hint,
-  });
-}
-
-/** The snapshot's manifest; throws store.not-found. A snapshot without a readable manifest is none. */
-export async function findSnapshot(catalogue: SnapshotCatalogue, cluster: string, id: string): Promise<SnapshotRecord> {
-  const { snapshots, problems } = await catalogue.list(cluster);
-  const found = snapshots.find(({ record }) => record.id === id);
-  if (found !== undefined) return found.record;
-  const away = problems.map(({ message }) => message).join(' ');
-  throw new KeyturnError('store.not-found', `There is no snapshot ${id} of ${cluster}. ${away}`.trim(), {
-    hint: away === '' ? 'Choose another one.' : 'See that its store can be reached, or choose another one.',
   });
 }
 

@@ -1,7 +1,15 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { catalogue } from '../../src/adapters/catalogue.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
-import { manifestKey, objectKey, serialiseManifest, type SnapshotRecord } from '../../src/domain/snapshot.ts';
+import {
+  adoptedManifestKey,
+  manifestKey,
+  objectKey,
+  serialiseManifest,
+  type SnapshotRecord,
+} from '../../src/domain/snapshot.ts';
+import type { SnapshotEntry } from '../../src/domain/snapshot-entry.ts';
+import type { SnapshotStore } from '../../src/ports.ts';
 import { memoryStore, type MemoryStore } from '../fakes/memory-store.ts';
 import { snapshotRecord } from '../fakes/snapshot-record.ts';
 
@@ -17,22 +25,43 @@ async function save(store: MemoryStore, changes: Partial<SnapshotRecord> = {}): 
   return record;
 }
 const gets = (store: MemoryStore): number => store.calls.filter((call) => call.startsWith('get ')).length;
+const lists = (store: MemoryStore): number => store.calls.filter((call) => call.startsWith('list ')).length;
+const away = new KeyturnError('store.unreachable', 'Store a is away.', { hint: 'Look at it.' });
+const never = new Promise<never>(() => undefined);
 
-test('copies of a snapshot are one entry, and the newest comes first', async () => {
+/** What the whole catalogue says of a cluster: every manifest that can be read, and everything that is wrong. */
+async function everything(stores: readonly SnapshotStore[], cluster = 'prod') {
+  const all = catalogue(stores, () => stores.map(({ name }) => name));
+  const { entries, problems } = await all.entries(cluster);
+  const read = await Promise.all(
+    entries.map((entry) =>
+      all
+        .record(entry)
+        .catch((error: unknown) => ({
+          record: undefined,
+          problems: [{ message: String(error), store: '', hint: '' }],
+        })),
+    ),
+  );
+  return {
+    entries,
+    records: read.flatMap(({ record }) => record ?? []),
+    problems: [...problems, ...read.flatMap((each) => each.problems)].map(({ message }) => message),
+  };
+}
+
+test('copies of a snapshot are one entry, the newest comes first, and no manifest is read for it', async () => {
   const [a, b] = [memoryStore('a'), memoryStore('b')];
-  const old = await save(a, day(1));
-  const both = await save(a, day(3));
-  await save(b, day(3));
-  const middle = await save(b, day(2));
-  const found = await catalogue([a, b], () => ['a', 'b']).list('prod');
-  expect(found).toEqual({
-    snapshots: [
-      { record: both, stores: ['a', 'b'] },
-      { record: middle, stores: ['b'] },
-      { record: old, stores: ['a'] },
-    ],
-    problems: [],
-  });
+  for (const n of [1, 3]) await save(a, day(n));
+  for (const n of [2, 3]) await save(b, day(n));
+  const { entries, problems } = await catalogue([a, b], () => ['a', 'b']).entries('prod');
+  expect(entries.map(({ id, copies }) => [id, copies.map(({ store }) => store)])).toEqual([
+    [day(3).id, ['a', 'b']],
+    [day(2).id, ['b']],
+    [day(1).id, ['a']],
+  ]);
+  expect(problems).toEqual([]);
+  expect(gets(a) + gets(b)).toBe(0);
 });
 
 test("only the cluster's own stores are asked, and only for its own name", async () => {
@@ -40,29 +69,18 @@ test("only the cluster's own stores are asked, and only for its own name", async
   await save(a, { cluster: 'prod', ...day(1) });
   await save(a, { cluster: 'prod-eu', ...day(2) });
   await save(b, { cluster: 'prod', ...day(3) });
-  const found = await catalogue([a, b], (cluster) => (cluster === 'prod' ? ['a'] : [])).list('prod');
-  expect(found.snapshots.map(({ record }) => record.id)).toEqual([day(1).id]);
-  expect(b.calls.filter((call) => call.startsWith('list'))).toEqual([]);
+  const found = await catalogue([a, b], (cluster) => (cluster === 'prod' ? ['a'] : [])).entries('prod');
+  expect(found.entries.map(({ id }) => id)).toEqual([day(1).id]);
+  expect(lists(b)).toBe(0);
 });
 
-test('an object without a manifest is no snapshot', async () => {
+test('a manifest whose object is of another size is a problem, not a snapshot', async () => {
   const store = memoryStore('a');
-  await store.put(objectKey('prod', '20261121T060000Z-17'), Buffer.from('bytes'));
-  expect(await catalogue([store], () => ['a']).list('prod')).toEqual({ snapshots: [], problems: [] });
-});
-
-test('a manifest whose object is missing or of another size is a problem, not a snapshot', async () => {
-  const store = memoryStore('a');
-  const missing = await save(store, day(1));
   const short = await save(store, day(2));
-  await store.remove(missing.object.key);
   await store.put(short.object.key, Buffer.alloc(1));
-  const { snapshots, problems } = await catalogue([store], () => ['a']).list('prod');
-  expect(snapshots).toEqual([]);
-  expect(problems.map((problem) => problem.message)).toEqual([
-    expect.stringContaining('is missing'),
-    expect.stringContaining('has 1 bytes instead of 100'),
-  ]);
+  const { records, problems } = await everything([store]);
+  expect(records).toEqual([]);
+  expect(problems).toEqual([expect.stringContaining('has 1 bytes instead of 100')]);
 });
 
 test.each([
@@ -70,6 +88,10 @@ test.each([
   ['of a later format', () => JSON.stringify({ ...snapshotRecord(), format: 3 })],
   ["another cluster's", () => serialiseManifest(snapshotRecord({ cluster: 'other' }))],
   ["another snapshot's", () => serialiseManifest(snapshotRecord(day(7)))],
+  [
+    "another object's",
+    () => serialiseManifest(snapshotRecord({ object: { ...snapshotRecord().object, key: 'prod/x.db' } })),
+  ],
   ['too long', () => ' '.repeat(70_000)],
 ])('a manifest that is %s is a problem with a hint, and hides no other snapshot', async (_what, text) => {
   const store = memoryStore('a');
@@ -77,88 +99,191 @@ test.each([
   const id = snapshotRecord().id;
   await store.put(objectKey('prod', id), Buffer.alloc(100));
   await store.put(manifestKey('prod', id), Buffer.from(text()));
-  const { snapshots, problems } = await catalogue([store], () => ['a']).list('prod');
-  expect(snapshots.map(({ record }) => record)).toEqual([good]);
-  expect(problems).toHaveLength(1);
-  expect(problems[0]).toMatchObject({ store: 'a', message: expect.stringContaining(id) as string });
-  expect(problems[0]?.hint).not.toBe('');
+  const { records, problems } = await everything([store]);
+  expect(records).toEqual([good]);
+  expect(problems).toEqual([expect.stringContaining(id)]);
 });
 
-test('two copies that differ are told, and the first store counts', async () => {
+test('a copy whose manifest is bad does not count, and is told when another copy has a good one', async () => {
   const [a, b] = [memoryStore('a'), memoryStore('b')];
   const record = await save(a);
-  await save(b, { sha256: 'f'.repeat(64) });
-  const { snapshots, problems } = await catalogue([a, b], () => ['a', 'b']).list('prod');
-  expect(snapshots).toEqual([{ record, stores: ['a'] }]);
-  expect(problems).toMatchObject([{ store: 'b', message: expect.stringContaining('not the same') as string }]);
+  await save(b);
+  await a.put(manifestKey('prod', record.id), Buffer.from('{'));
+  expect(await everything([a, b])).toMatchObject({
+    records: [record],
+    problems: [expect.stringContaining('in store a is not usable: not JSON')],
+  });
 });
 
 test('a store that is away is named, and the others are still listed', async () => {
   const [a, b] = [memoryStore('a'), memoryStore('b')];
   await save(a);
   await save(b);
-  a.fail('list', new KeyturnError('store.unreachable', 'Store a is away.', { hint: 'Look at it.' }));
-  const { snapshots, problems } = await catalogue([a, b], () => ['a', 'b']).list('prod');
-  expect(snapshots).toMatchObject([{ stores: ['b'] }]);
+  a.fail('list', away);
+  const { entries, problems } = await catalogue([a, b], () => ['a', 'b']).entries('prod');
+  expect(entries).toMatchObject([{ copies: [{ store: 'b' }] }]);
   expect(problems).toEqual([{ store: 'a', message: 'Store a is away.', hint: 'Look at it.' }]);
 });
 
 test('an error that is no answer of a store is a bug and is not hidden', async () => {
   const store = memoryStore('a');
   store.fail('list', new TypeError('x is not a function'));
-  await expect(catalogue([store], () => ['a']).list('prod')).rejects.toThrow('x is not a function');
+  await expect(catalogue([store], () => ['a']).entries('prod')).rejects.toThrow('x is not a function');
 });
 
 test('a manifest is fetched once, and again only when it changed', async () => {
   let now = Date.parse('2026-11-21T06:00:00Z');
   const store = memoryStore('a', { now: () => new Date((now += 1000)), sleep: async () => undefined });
-  const list = () => catalogued.list('prod');
-  const catalogued = catalogue([store], () => ['a']);
-  for (let n = 1; n <= 20; n += 1) await save(store, day(n));
-  expect((await list()).snapshots).toHaveLength(20);
-  expect((await list()).snapshots).toHaveLength(20);
-  expect(gets(store)).toBe(20);
-
-  await save(store, day(21));
-  await store.remove(manifestKey('prod', day(1).id ?? ''));
-  expect((await list()).snapshots).toHaveLength(20);
-  expect(gets(store)).toBe(21);
-
-  await save(store, { ...day(21), etcdVersion: '3.6.0' });
-  expect((await list()).snapshots[0]?.record.etcdVersion).toBe('3.6.0');
-  expect(gets(store)).toBe(22);
+  const all = catalogue([store], () => ['a']);
+  const newest = async (): Promise<SnapshotRecord> => {
+    const [entry] = (await all.entries('prod')).entries;
+    return (await all.record(entry as SnapshotEntry)).record;
+  };
+  await save(store, day(20));
+  expect(await newest()).toEqual(await newest());
+  expect(gets(store)).toBe(1);
+  await save(store, { ...day(20), etcdVersion: '3.6.0' });
+  expect((await newest()).etcdVersion).toBe('3.6.0');
+  expect(gets(store)).toBe(2);
 });
 
-test('only a few manifests are fetched at once', async () => {
+test('only so many manifests are remembered, those that were asked for last', async () => {
   const store = memoryStore('a');
-  for (let n = 1; n <= 30; n += 1) await save(store, day(n));
-  let [running, most] = [0, 0];
-  const slow = {
-    ...store,
-    get: async (key: string) => {
-      most = Math.max(most, (running += 1));
-      await new Promise((resolve) => setTimeout(resolve, 1));
-      running -= 1;
-      return store.get(key);
+  const all = catalogue([store], () => ['a'], { remembered: 2 });
+  for (let n = 1; n <= 3; n += 1) await save(store, day(n));
+  const [third, second, first] = (await all.entries('prod')).entries as [SnapshotEntry, SnapshotEntry, SnapshotEntry];
+  for (const entry of [first, second, first, third]) await all.record(entry);
+  expect(gets(store)).toBe(3);
+  await all.record(first);
+  expect(gets(store)).toBe(3);
+  await all.record(second);
+  expect(gets(store)).toBe(4);
+});
+
+test('a snapshot that is removed while it is looked at is said to be gone', async () => {
+  const store = memoryStore('a');
+  const { id } = await save(store);
+  const all = catalogue([store], () => ['a']);
+  const [entry] = (await all.entries('prod')).entries as [SnapshotEntry];
+  await store.remove(manifestKey('prod', id));
+  await expect(all.record(entry)).rejects.toMatchObject({ code: 'store.not-found' });
+});
+
+test('those who ask for the same cluster at the same time share one listing', async () => {
+  const store = memoryStore('a');
+  const all = catalogue([store], () => ['a']);
+  await Promise.all([all.entries('prod'), all.entries('prod'), all.entries('other')]);
+  expect(lists(store)).toBe(2);
+  await all.entries('prod');
+  expect(lists(store)).toBe(3);
+});
+
+test('a store that hangs is told as silent in time, and then nobody waits for it for a while', async () => {
+  const [hanging, b] = [memoryStore('a'), memoryStore('b')];
+  await save(b);
+  let asked = 0;
+  const a: SnapshotStore = {
+    ...hanging,
+    // eslint-disable-next-line require-yield -- it never comes to one
+    async *list() {
+      asked += 1;
+      await never;
     },
   };
-  expect((await catalogue([slow], () => ['a']).list('prod')).snapshots).toHaveLength(30);
-  expect(most).toBe(8);
-});
-
-test('a manifest that is removed while the catalogue is read is no problem', async () => {
-  const store = memoryStore('a');
-  await save(store);
-  store.fail('get', new KeyturnError('store.not-found', 'gone', { hint: 'x' }));
-  expect(await catalogue([store], () => ['a']).list('prod')).toEqual({ snapshots: [], problems: [] });
-});
-
-test('a store full of broken manifests is told in a few lines', async () => {
-  const store = memoryStore('a');
-  for (let n = 10; n < 60; n += 1) {
-    await store.put(manifestKey('prod', `20261121T0600${n}Z-1`), Buffer.from('broken'));
+  const all = catalogue([a, b], () => ['a', 'b'], { patienceMs: 30, restMs: 200 });
+  for (const cluster of ['prod', 'prod', 'next']) {
+    const { problems } = await all.entries(cluster);
+    expect(problems).toMatchObject([{ store: 'a', message: 'Nothing came from store a for 0.03 s.' }]);
   }
-  const { problems } = await catalogue([store], () => ['a']).list('prod');
+  expect(asked).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  const { entries } = await all.entries('prod');
+  expect(entries).toHaveLength(1);
+  expect(asked).toBe(2);
+});
+
+test('a listing that takes long but goes on is waited for', async () => {
+  const quick = memoryStore('a');
+  for (let n = 1; n <= 8; n += 1) await save(quick, day(n));
+  const slow: SnapshotStore = {
+    ...quick,
+    async *list(prefix) {
+      for await (const object of quick.list(prefix)) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        yield object;
+      }
+    },
+  };
+  const { entries, problems } = await catalogue([slow], () => ['a'], { patienceMs: 100 }).entries('prod');
+  expect(entries).toHaveLength(8);
+  expect(problems).toEqual([]);
+});
+
+test('a manifest that never comes is a silent store too, and the next copy is taken', async () => {
+  const [hanging, b] = [memoryStore('a'), memoryStore('b')];
+  for (const store of [hanging, b]) await save(store);
+  const a: SnapshotStore = { ...hanging, get: () => never };
+  const all = catalogue([a, b], () => ['a', 'b'], { patienceMs: 30 });
+  const [entry] = (await all.entries('prod')).entries as [SnapshotEntry];
+  const { record, problems } = await all.record(entry);
+  expect(record.id).toBe(entry.id);
+  expect(problems).toMatchObject([{ store: 'a' }]);
+});
+
+describe("another tool's snapshot", () => {
+  const key = 'prod/v2/Backup-1763700000/Full-00000000-00000042-1763704800.gz';
+  const adopted = snapshotRecord({
+    id: '20251121T060000Z-5',
+    takenAt: '2025-11-21T06:00:00.000Z',
+    object: { key, size: 7, sha256: 'b'.repeat(64) },
+  });
+  const adopt = async (store: MemoryStore): Promise<void> => {
+    await store.put(key, Buffer.alloc(7));
+    await store.put(adoptedManifestKey('prod', adopted.id), Buffer.from(serialiseManifest(adopted)));
+  };
+
+  test('is listed by its name, and has no record until somebody looked through it', async () => {
+    const store = memoryStore('a');
+    await store.put(key, Buffer.alloc(7));
+    const all = catalogue([store], () => ['a']);
+    const [entry] = (await all.entries('prod')).entries as [SnapshotEntry];
+    expect(entry).toMatchObject({
+      origin: 'other',
+      takenAt: '2025-11-21T06:00:00.000Z',
+      id: key.slice('prod/'.length),
+    });
+    await expect(all.record(entry)).rejects.toMatchObject({
+      code: 'store.not-found',
+      hint: expect.stringContaining('verified') as string,
+    });
+    expect(gets(store)).toBe(0);
+  });
+
+  test('is one entry with its record once it was adopted', async () => {
+    const store = memoryStore('a');
+    await adopt(store);
+    const { entries, records, problems } = await everything([store]);
+    expect(entries).toMatchObject([{ id: adopted.id, origin: 'adopted', copies: [{ key }] }]);
+    expect(records).toEqual([adopted]);
+    expect(problems).toEqual([]);
+  });
+
+  test('whose adoption can not be read is told, and is still listed', async () => {
+    const store = memoryStore('a');
+    await adopt(store);
+    await store.put(adoptedManifestKey('prod', adopted.id), Buffer.from('{'));
+    const { entries, strays, problems } = await catalogue([store], () => ['a']).entries('prod');
+    expect(entries).toMatchObject([{ origin: 'other' }]);
+    expect(strays).toEqual([]);
+    expect(problems).toMatchObject([{ message: expect.stringContaining('not usable') as string }]);
+  });
+});
+
+test('a store full of broken adoptions is told in eleven lines', async () => {
+  const store = memoryStore('a');
+  for (let n = 10; n < 40; n += 1)
+    await store.put(adoptedManifestKey('prod', `20261121T0600${n}Z-1`), Buffer.from('no'));
+  const { problems } = await catalogue([store], () => ['a']).entries('prod');
   expect(problems).toHaveLength(11);
-  expect(problems.at(-1)?.message).toContain('40 more');
+  expect(problems.at(-1)?.message).toContain('20 more');
 });

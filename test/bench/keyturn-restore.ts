@@ -32,6 +32,7 @@ import type { Log } from '../../src/ports.ts';
 import { announceRequest } from '../../src/restore/announce.ts';
 import { audited } from '../../src/restore/audited.ts';
 import { planRestore } from '../../src/restore/plan-restore.ts';
+import { newestGood } from '../../src/stored/read-snapshots.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { coderOf } from '../support/coder.ts';
 import { approvalsWorld } from '../support/approvals.ts';
@@ -91,7 +92,7 @@ const deps: RestoreDeps = {
 /** Asked for and approved by two, as it stands in Redis when a worker takes it up. */
 async function approved(id: string) {
   const { signal } = new AbortController();
-  const snapshot = (await deps.catalogue.list(cluster.name)).snapshots[0]?.record;
+  const snapshot = (await newestGood(deps.catalogue, (await deps.catalogue.entries(cluster.name)).entries)).record;
   if (snapshot === undefined) throw new Error('There is no snapshot.');
   const wish = { spec: cluster, request: id, snapshot, mode: 'all-members', foreignSnapshotConfirmed: false } as const;
   const { plan } = await planRestore(deps, wish, signal);

@@ -31,6 +31,7 @@ import type { Clock, RestoreJournal, StepRunner } from '../../src/ports.ts';
 import { announceRequest } from '../../src/restore/announce.ts';
 import { audited } from '../../src/restore/audited.ts';
 import { planRestore } from '../../src/restore/plan-restore.ts';
+import { newestGood } from '../../src/stored/read-snapshots.ts';
 import { jobContext } from '../jobs/world.ts';
 import { coderOf } from '../support/coder.ts';
 import { approvalsWorld } from '../support/approvals.ts';
@@ -228,10 +229,9 @@ const calls: Record<Call['method'], (...args: string[]) => Promise<unknown>> = {
 const review = { ...deps, people, stepUp };
 
 async function newestSnapshot() {
-  const { snapshots } = await deps.catalogue.list(cluster.name);
-  const [newest] = snapshots;
-  if (newest === undefined) throw new Error('There is no snapshot.');
-  return newest.record;
+  const { record } = await newestGood(deps.catalogue, (await deps.catalogue.entries(cluster.name)).entries);
+  if (record === undefined) throw new Error('There is no snapshot.');
+  return record;
 }
 
 process.on('message', ({ id, method, args }: Call) => {

@@ -303,7 +303,7 @@ describe('the live look', () => {
 describe('snapshots and help', () => {
   test('the list names the stores that could not be asked', async () => {
     const { commands } = world({ catalogue: catalogueOf([stored()], ['offsite']) });
-    expect(await commands.listSnapshots(onlooker, 'prod-eu')).toMatchObject({
+    expect(await commands.listSnapshots(onlooker, 'prod-eu', 0)).toMatchObject({
       stores: ['ceph', 'offsite'],
       snapshots: [{ stores: ['ceph', 'offsite'] }],
       problems: [{ store: 'offsite' }],
@@ -317,8 +317,11 @@ describe('snapshots and help', () => {
         .entries.filter((e) => e.allowed)
         .map((e) => e.action);
     const reading = ['approvals', 'runbook', 'audit'];
-    expect(allowed(operator)).toEqual(['clusters', 'status', 'backup', 'snapshots', ...reading, 'cleanup', 'help']);
-    expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', ...reading, 'help']);
+    expect(allowed(operator)).toEqual([
+      ...['clusters', 'status', 'backup', 'snapshots', 'verify', 'retention'],
+      ...[...reading, 'cleanup', 'help'],
+    ]);
+    expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', 'retention', ...reading, 'help']);
     expect(allowed(guest)).toEqual(['help']);
   });
 });

@@ -229,7 +229,7 @@ describe('a second request for a cluster', () => {
 });
 
 describe('the form', () => {
-  test('shows what is configured, the newest snapshots and what can not be read', async () => {
+  test('shows what is configured, the newest snapshot and what can not be read', async () => {
     const many = Array.from({ length: 130 }, (_, i) => stored({ id: `20261121T060000Z-${500 - i}` }));
     const world = restoreWorld({ catalogue: catalogueOf(many, ['ceph']) });
     const form = await world.commands.restoreForm(requester, 'prod-eu');
@@ -239,8 +239,7 @@ describe('the form', () => {
       approvals: { threshold: 2 },
       open: undefined,
     });
-    expect(form.snapshots).toHaveLength(100);
-    expect(form.snapshots[0]?.id).toBe('20261121T060000Z-500');
+    expect(form.newest?.id).toBe('20261121T060000Z-500');
     expect(form.problems).toMatchObject([{ code: 'store.unreachable', message: 'ceph: is away' }]);
   });
 
@@ -278,10 +277,9 @@ describe('the search for a snapshot', () => {
 
   test('asks the stores once for all the letters of a word', async () => {
     let looks = 0;
-    const catalogue = catalogueOf([stored()]);
     const counted = fakeCatalogue((cluster) => {
       looks += 1;
-      return catalogue.list(cluster);
+      return { snapshots: cluster === 'prod-eu' ? [stored()] : [], problems: [] };
     });
     const world = restoreWorld({ catalogue: counted });
     for (const query of ['2', '20', '202']) await world.commands.findSnapshots(requester, 'prod-eu', query);

@@ -115,8 +115,7 @@ describe('a restore', () => {
     const etcdctl = (...argv: string[]) => parts.cluster('newer').etcdctl(argv);
     const valueOf = async (key: string) => (await etcdctl('get', key, '--print-value-only')).trim();
     const form = await eventually('the first snapshot', async () => {
-      const { snapshots } = await commands.restoreForm(person('ada'), 'newer');
-      return snapshots[0];
+      return (await commands.restoreForm(person('ada'), 'newer')).newest;
     });
     await etcdctl('put', '/wiring/later', 'after');
     await etcdctl('del', '/wiring/kept');

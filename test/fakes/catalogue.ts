@@ -6,16 +6,18 @@ import type { SnapshotCatalogue, StoreProblem } from '../../src/ports.ts';
 
 type Found = { readonly snapshots: readonly StoredSnapshot[]; readonly problems: readonly StoreProblem[] };
 
-/** `find` may throw or wait as a catalogue that is asked for a list would. */
+/** `find` may throw or wait as a catalogue that is asked for a list would; records are those of the last answer. */
 export function fakeCatalogue(find: (cluster: string) => Found | Promise<Found>): SnapshotCatalogue {
+  const last = new Map<string, Found>();
   return {
-    list: async (cluster) => find(cluster),
     async entries(cluster) {
-      const { snapshots, problems } = await find(cluster);
-      return { entries: snapshots.map(entryOf), strays: [], problems };
+      const answer = await find(cluster);
+      const { snapshots, problems } = answer;
+      last.set(cluster, answer);
+      return { entries: snapshots.map(entryOf), strays: [], increments: 0, problems };
     },
     async record(entry) {
-      const { snapshots } = await find(entry.cluster);
+      const { snapshots } = last.get(entry.cluster) ?? (await find(entry.cluster));
       const found = snapshots.find(({ record }) => record.id === entry.id);
       if (found !== undefined) return { record: found.record, problems: [] };
       throw new KeyturnError('store.not-found', `There is no snapshot ${entry.id}.`, { hint: 'Choose another one.' });

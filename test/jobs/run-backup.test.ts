@@ -207,7 +207,7 @@ describe('a worker that was killed', () => {
     await runBackup(job, jobContext({ attempt: 2, remembered: [id] }), deps);
     expect(await openUploads(ceph)).toEqual([]);
     expect([...nas.objects.keys()].filter((key) => key.includes(id))).toEqual([]);
-    expect((await deps.catalogue.list('prod-eu')).snapshots).toHaveLength(1);
+    expect((await deps.catalogue.entries('prod-eu')).entries).toHaveLength(1);
   });
 
   test('between manifest and report: the next attempt reports it, and takes no second one', async () => {

@@ -20,11 +20,13 @@ import { approveRestore } from '../../src/commands/review-restore.ts';
 import type { ClusterSpec, SshLogin } from '../../src/domain/cluster.ts';
 import { openRequest } from '../../src/domain/restore-draft.ts';
 import { startJobId } from '../../src/domain/restore-request.ts';
+import type { SnapshotRecord } from '../../src/domain/snapshot.ts';
 import type { RestoreDeps } from '../../src/jobs/restore/deps.ts';
 import { runRestore } from '../../src/jobs/restore/run-restore.ts';
 import { runBackup } from '../../src/jobs/run-backup.ts';
 import { runCleanup } from '../../src/jobs/run-cleanup.ts';
 import { planRestore } from '../../src/restore/plan-restore.ts';
+import { newestGood } from '../../src/stored/read-snapshots.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { jobContext, silentLog } from '../jobs/world.ts';
 import { approvalsWorld } from './approvals.ts';
@@ -89,15 +91,17 @@ async function backUp(): Promise<unknown> {
   const queue = fakeJobQueue(systemClock);
   const parts = { ...deps, queue, calendar: cronCalendar, version: '0.0.0' };
   await runBackup({ ...job, ...asked }, jobContext(), parts);
-  const { snapshots } = await deps.catalogue.list(cluster.name);
-  return snapshots[0]?.record;
+  return newestSnapshot();
+}
+
+async function newestSnapshot(): Promise<SnapshotRecord | undefined> {
+  return (await newestGood(deps.catalogue, (await deps.catalogue.entries(cluster.name)).entries)).record;
 }
 
 async function ask(): Promise<unknown> {
-  const { snapshots } = await deps.catalogue.list(cluster.name);
-  const [newest] = snapshots;
+  const newest = await newestSnapshot();
   if (newest === undefined) throw new Error('There is no snapshot.');
-  const wish = { spec: cluster, request: order.request, snapshot: newest.record, mode: order.mode };
+  const wish = { spec: cluster, request: order.request, snapshot: newest, mode: order.mode };
   const { signal } = new AbortController();
   const { plan } = await planRestore(deps, { ...wish, foreignSnapshotConfirmed: false }, signal);
   const { groups } = draft().policy;

@@ -52,8 +52,7 @@ export interface FormFacts {
 }
 
 export function factsOf(form: RestoreForm, channel: string, now: Date): FormFacts {
-  const { cluster, mode, approvals, snapshots, problems } = form;
-  const [newest] = snapshots;
+  const { cluster, mode, approvals, newest, problems } = form;
   return {
     cluster,
     channel,

@@ -11,7 +11,6 @@ import {
   lines,
   mrk,
   message,
-  pageOf,
   pager,
   plain,
   plural,
@@ -21,17 +20,13 @@ import type { MessageView, Mrkdwn } from '../blocks.ts';
 import { snapshotSummary, storeNames } from './backup.ts';
 
 export const SNAPSHOTS_PAGER = 'snapshots';
-const SNAPSHOTS_A_PAGE = 10;
 
-export function snapshotsView(report: SnapshotsReport, page: number): MessageView {
-  const { snapshots } = report;
-  const shown = pageOf(snapshots, page, SNAPSHOTS_A_PAGE);
-  const title = mrk`📦 ${bold(report.cluster)} · ${
-    snapshots.length === 0 ? mrk`no snapshots yet` : plural(snapshots.length, 'snapshot')
-  }`;
-  return message(join([title, ...shown.items.map((s) => snapshotSummary(s.record))], '\n'), [
+export function snapshotsView(report: SnapshotsReport): MessageView {
+  const { snapshots, total, page, pages } = report;
+  const title = mrk`📦 ${bold(report.cluster)} · ${total === 0 ? mrk`no snapshots yet` : plural(total, 'snapshot')}`;
+  return message(join([title, ...snapshots.map((s) => snapshotSummary(s.record))], '\n'), [
     section(title),
-    ...lines(shown.items.map((s) => entry(s, report))),
+    ...lines(snapshots.map((s) => entry(s, report))),
     ...report.problems
       .slice(0, 6)
       .map((p) =>
@@ -39,7 +34,7 @@ export function snapshotsView(report: SnapshotsReport, page: number): MessageVie
           mrk`⚠️ Store ${code(p.store)} could not be asked, what only it holds is missing here: ${plain(p.message)} ${plain(p.hint)}`,
         ),
       ),
-    ...pager(SNAPSHOTS_PAGER, shown.page, shown.pages, { cluster: report.cluster }),
+    ...pager(SNAPSHOTS_PAGER, page, pages, { cluster: report.cluster }),
   ]);
 }
 

@@ -84,7 +84,7 @@ async function isHeldNow({ spec, deps }: Run, { id }: Planned): Promise<boolean>
 async function removeKeys({ spec, deps, throwIfEnded }: Run, store: SnapshotStore, planned: Planned): Promise<void> {
   const manifest = manifestKey(spec.name, planned.id);
   const body = await manifestOf(deps, store, manifest);
-  for (const key of keysOf({ cluster: spec.name, id: planned.id }, planned.key)) {
+  for (const key of keysOf({ cluster: spec.name, id: planned.id, origin: 'keyturn' }, planned.key)) {
     throwIfEnded();
     try {
       await patiently(deps, store.name, store.remove(key));

@@ -4,8 +4,8 @@
  */
 import { KeyturnError } from '../../domain/error.ts';
 import type { RepairJob } from '../../domain/job.ts';
-import { damageKey, manifestKey, type SnapshotRecord } from '../../domain/snapshot.ts';
-import type { SnapshotEntry } from '../../domain/snapshot-entry.ts';
+import { damageKey, type SnapshotRecord } from '../../domain/snapshot.ts';
+import { manifestKeyFor, type SnapshotEntry } from '../../domain/snapshot-entry.ts';
 import type { JobContext, SnapshotStore } from '../../ports.ts';
 import { Measure } from '../measure.ts';
 import type { CopyDeps } from './deps.ts';
@@ -43,7 +43,7 @@ export async function copyOver(
   const { manifest, from } = await copyFromAny(job, deps, entry, target, signal);
   const damage = await damageTold(deps, job);
   await context.remember(JSON.stringify({ from, why, damage } satisfies Done));
-  await putManifest(target, manifest);
+  await putManifest(target, manifestKeyFor(entry), manifest);
   if (why === 'damaged') await unmarkWhole(deps, entry, target, signal);
   return { from, why, damage, ...factsOf(manifest.record) };
 }
@@ -139,8 +139,7 @@ async function copyObject(
 }
 
 /** As backups do: written, read back, and the object still there behind it. */
-async function putManifest(target: SnapshotStore, { text, record }: Good): Promise<void> {
-  const key = manifestKey(record.cluster, record.id);
+async function putManifest(target: SnapshotStore, key: string, { text, record }: Good): Promise<void> {
   const { object } = record;
   await requireSize(target, object);
   await target.put(key, Buffer.from(text));
