@@ -54,6 +54,7 @@ export async function* through(
 /** Resolves with the number of bytes when all are handed over, or when nobody takes any more. */
 async function feed(input: Writable, chunks: AsyncIterable<Uint8Array>): Promise<number> {
   let handed = 0;
+  let last = Promise.resolve();
   // A broken pipe is told by the filter's end.
   input.on('error', () => undefined);
   for await (const chunk of chunks) {
@@ -61,8 +62,14 @@ async function feed(input: Writable, chunks: AsyncIterable<Uint8Array>): Promise
     // Node's zstd takes an empty one for the end.
     if (chunk.length === 0) continue;
     handed += chunk.length;
-    if (!input.write(chunk)) await drained(input);
+    let hasRoom = true;
+    last = new Promise((resolve) => {
+      hasRoom = input.write(chunk, () => resolve());
+    });
+    if (!hasRoom) await drained(input);
   }
+  // Told of the end while a write is under way, Node's zstd adds an empty frame, which it does not read itself.
+  await last;
   input.end();
   return handed;
 }

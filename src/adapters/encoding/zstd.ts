@@ -1,6 +1,6 @@
 /**
- * Owns where zstd comes from: the running Node's own from 22.15 on, else the program `zstd` on the search path. Both write and
- * read the same format, with a checksum of the content.
+ * Owns where zstd comes from: the program `zstd` on the search path, which works beside this process and is the faster for it;
+ * else the running Node's own, from 22.15 on. Both write and read the same format, with a checksum of the content.
  */
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -21,7 +21,7 @@ const LEVEL = 1;
 
 /** Undefined when neither this Node nor this machine has one. */
 export function findZstd(path: string = process.env['PATH'] ?? '', node: object = zlib): Zstd | undefined {
-  return zstdOfNode(node) ?? zstdProgram(path);
+  return zstdProgram(path) ?? zstdOfNode(node);
 }
 
 /** Node 20's types don't know them. */

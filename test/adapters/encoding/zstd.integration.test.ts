@@ -6,17 +6,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
+import * as zlib from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeAgeKey } from '../../../deploy/local/parts/age-key.ts';
 import { checkCompression } from '../../../src/adapters/encoding/check.ts';
 import { snapshotCoder } from '../../../src/adapters/encoding/coder.ts';
 import { findZstd } from '../../../src/adapters/encoding/zstd.ts';
 import { PLAIN, type Encoding } from '../../../src/domain/snapshot.ts';
-import type { SnapshotCoder } from '../../../src/ports.ts';
+import type { Log } from '../../../src/ports.ts';
 import { inChunks, snapshotCoderContract } from '../../contracts/snapshot-coder.ts';
 import { coderOf } from '../../support/coder.ts';
 
 const NEVER = new AbortController().signal;
+const log: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const ZSTD: Encoding = { ...PLAIN, compression: 'zstd' };
 
 let dir: string;
@@ -25,16 +27,33 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
-async function benchWith(make: (file: string, recipient: string) => SnapshotCoder) {
-  const { file, recipient } = await writeAgeKey(join(dir, 'key'));
-  const coder = make(file, recipient);
-  return { coder, encoding: coder.encodingFor('zstd'), runs: 15 };
-}
+/** The program, and Node's own where this Node has one. */
+const KINDS = [
+  { what: 'the program zstd', zstd: () => findZstd(undefined, {}) },
+  ...('createZstdCompress' in zlib ? [{ what: 'the zstd of Node', zstd: () => findZstd('') }] : []),
+];
 
-snapshotCoderContract('the coder that compresses', () => benchWith(() => coderOf()));
-snapshotCoderContract('the coder that compresses and encrypts', () =>
-  benchWith((file, recipient) => coderOf({ recipients: [recipient], identityFiles: [file] })),
-);
+describe.each(KINDS)('$what', ({ zstd }) => {
+  async function bench(isEncrypted: boolean) {
+    const { file, recipient } = await writeAgeKey(join(dir, 'key'));
+    const recipients = isEncrypted ? [recipient] : [];
+    const coder = snapshotCoder({ recipients, passphraseFile: undefined, identityFiles: [file] }, { log, zstd });
+    return { coder, encoding: coder.encodingFor('zstd'), runs: 15 };
+  }
+
+  snapshotCoderContract('the coder that compresses', () => bench(false));
+  snapshotCoderContract('the coder that compresses and encrypts', () => bench(true));
+
+  test.each(KINDS)('is read by $what', async (other) => {
+    const bytes = Buffer.concat([randomBytes(200_000), Buffer.alloc(500_000, 'etcd ')]);
+    const options = { recipients: [], passphraseFile: undefined, identityFiles: [] };
+    const [writer, reader] = [zstd, other.zstd].map((each) => snapshotCoder(options, { log, zstd: each }));
+    for (const cuts of [[], [1, 65_535], Array.from({ length: 9 }, () => 50_000)]) {
+      const stored = writer?.encode(ZSTD, inChunks(bytes, cuts), NEVER) ?? inChunks(bytes);
+      expect((await buffer(reader?.decode(ZSTD, stored, NEVER) ?? stored)).equals(bytes)).toBe(true);
+    }
+  });
+});
 
 /** Processes of this one, zombies too. */
 async function children(): Promise<string[]> {
@@ -76,15 +95,10 @@ describe('compression', () => {
 
   test('that can not be had is done without, encryption is not', async () => {
     const warnings: string[] = [];
-    const log = {
-      debug: () => {},
-      info: () => {},
-      warn: (_: object, text: string) => void warnings.push(text),
-      error: () => {},
-    };
+    const told: Log = { ...log, warn: (_, text) => void warnings.push(text) };
     const { file, recipient } = await writeAgeKey(join(dir, 'lone'));
     const options = { recipients: [recipient], passphraseFile: undefined, identityFiles: [file] };
-    const coder = snapshotCoder(options, { log, zstd: () => undefined });
+    const coder = snapshotCoder(options, { log: told, zstd: () => undefined });
     expect(coder.encodingFor('zstd')).toEqual({ compression: 'none', encryption: 'age', recipients: [recipient] });
     expect(warnings).toEqual(['there is no zstd here: snapshots are stored uncompressed']);
     expect(await coder.obstacle(ZSTD)).toMatchObject({ code: 'compression.failed' });
