@@ -107,7 +107,7 @@ function titleOf({ cluster, asked, phase }: RetentionQuestion, many: Mrkdwn): Mr
       mrk`⏳ ${name} · ${mention(by)} confirmed ${date(at)}: ${many} are removed from ${store} as soon as the cluster is free.`,
     removed: ({ by, count: removed, bytes: freed, left }) =>
       mrk`🗑 ${name} · ${plural(removed, 'snapshot')} (${bytes(freed)}) removed from ${store}; ${mention(by)} had confirmed it.${
-        left > 0 ? mrk` ${plural(left, 'is', 'are')} still there: the next run says why.` : mrk``
+        left > 0 ? mrk` ${count(left)} stay for now.` : mrk``
       }`,
     outdated: ({ at }) =>
       mrk`🧹 ${name} · the question about ${many} in ${store} was closed ${date(at)}: it does not stand any more.`,
@@ -128,7 +128,7 @@ export function retentionTroubleView({ cluster, causes, over, at }: RetentionTro
         : mrk`🧹 ${bold(cluster)} · retention's trouble goes on in a newer message`;
     return message(end, [section(end)]);
   }
-  const title = mrk`⚠️ ${bold(cluster)} · retention could not do all its work`;
+  const title = mrk`⚠️ ${bold(cluster)} · retention needs a look`;
   const shown = causes.slice(0, CAUSES_SHOWN).map(causeText);
   const more = causes.length - shown.length;
   return message(join([title, ...shown], '\n'), [
@@ -155,5 +155,6 @@ const FATES: Readonly<Record<FoundStray['fate'], Mrkdwn>> = {
 function causeText({ store, message: words, hint, tally = [] }: Cause): Mrkdwn {
   const where = store === undefined ? mrk`` : mrk`${code(store)}: `;
   const counts = tally.map((line) => mrk`${count(line.count)} (${bytes(line.bytes)}) ${FATES[line.fate]}`);
-  return fit(join([mrk`• ${where}${plain(words, 500)}`, join(counts, ', '), plain(hint, 300)], ' '), 1000);
+  const said = counts.length === 0 ? undefined : mrk`${join(counts, ', ')}.`;
+  return fit(join([mrk`• ${where}${plain(words, 500)}`, said, plain(hint, 300)], ' '), 1000);
 }

@@ -27,7 +27,8 @@ import { policyText, removeButton } from './retention-notes.ts';
 
 export const RETENTION_PAGER = 'retention';
 const SNAPSHOTS_A_PAGE = 15;
-const STORES_SHOWN = 8;
+const STORES_SHOWN = 6;
+const QUESTIONS_SHOWN = 3;
 
 export function retentionView(report: RetentionReport, page: number): MessageView {
   const { cluster, stores, snapshots, problems, strays } = report;
@@ -40,8 +41,10 @@ export function retentionView(report: RetentionReport, page: number): MessageVie
     ...lines(summary),
     ...waiting(report),
     ...problems
-      .slice(0, 6)
-      .map((p) => context(mrk`⚠️ Store ${code(p.store)} could not be listed: ${plain(p.message)} ${plain(p.hint)}`)),
+      .slice(0, 3)
+      .map((p) =>
+        context(mrk`⚠️ Store ${code(p.store)} could not be listed: ${plain(p.message, 200)} ${plain(p.hint, 200)}`),
+      ),
     context(
       join([
         mrk`a dry run as of ${date(report.at)}: nothing is removed by looking`,
@@ -91,13 +94,13 @@ function storeText({ store, policy, keeps, keptBy, goes, goesNext, blocked, most
       ],
       ' ',
     ),
-    1200,
+    800,
   );
 }
 
 /** Only who may say yes sees what to say it with. */
 function waiting({ cluster, stores, mayConfirm }: RetentionReport): readonly KnownBlock[] {
-  const asking = stores.slice(0, STORES_SHOWN).filter(({ asks }) => asks);
+  const asking = stores.filter(({ asks }) => asks).slice(0, QUESTIONS_SHOWN);
   return asking.flatMap(({ store, digest, goes }) => {
     const who = mayConfirm ? mrk`` : mrk` An operator can give it.`;
     const said = section(
@@ -120,7 +123,7 @@ function rowText({ id, takenAt, size, stores }: SnapshotRow): Mrkdwn {
         )}: ${words}`,
   );
   const sign = stores.some(({ goesNext }) => goesNext) ? mrk`🗑` : mrk`•`;
-  return fit(mrk`${sign} ${code(id)} · ${date(takenAt)} · ${bytes(size)} · ${join(verdicts, ' · ')}`, 600);
+  return fit(mrk`${sign} ${code(id)} · ${date(takenAt)} · ${bytes(size)} · ${join(verdicts, ' · ')}`, 480);
 }
 
 function verdict({ keeps, goes }: Forecast): Mrkdwn {
