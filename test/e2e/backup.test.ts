@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseManifest, type SnapshotRecord } from '../../src/domain/snapshot.ts';
+import type { SnapshotStore } from '../../src/ports.ts';
 import { control, type Control } from '../support/control.ts';
 import { startWorld, type World } from '../support/bot.ts';
 import { asRootOn, localCluster } from '../support/local-env.ts';
@@ -33,6 +34,12 @@ async function newestRecord(cluster: string): Promise<SnapshotRecord> {
   return newest;
 }
 
+async function keysIn(store: SnapshotStore, cluster: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(`${cluster}/`)) keys.push(key);
+  return keys;
+}
+
 describe.each([
   { version: '3.5', tool: 'etcdutl', dir: '/usr/bin' },
   { version: '3.4', tool: 'etcdctl', dir: '/opt/etcd-3.4' },
@@ -55,6 +62,9 @@ describe.each([
     expect(Number(record.keys)).toBe(keysInEtcd);
 
     const object = await world.store.get(record.object.key);
+    // The second store has the same, under the same names.
+    expect(Buffer.from(await world.offsite.get(record.object.key)).equals(object)).toBe(true);
+    expect(await keysIn(world.offsite, cluster.name)).toEqual(await keysIn(world.store, cluster.name));
     const file = join(world.dir, `${record.id}.db`);
     await writeFile(file, object);
     const there = `/root/${record.id}.db`;

@@ -69,7 +69,18 @@ export async function startSftp(options: SftpOptions): Promise<LocalSftp> {
     hint: `See that port ${port} is free.`,
   });
   const folder = join(dir, 'data', FOLDER);
-  return { ...contained, stop: contained.end, kill9: contained.end, host, port, user: USER, path: `/${FOLDER}`, folder, keyFile, hostKey };
+  return {
+    ...contained,
+    stop: () => contained.end(),
+    kill9: () => contained.end(),
+    host,
+    port,
+    user: USER,
+    path: `/${FOLDER}`,
+    folder,
+    keyFile,
+    hostKey,
+  };
 }
 
 /** Makes the key when it is not there; its fingerprint. */
