@@ -187,14 +187,14 @@ function requests(sftp: SFTPWrapper, { ask }: { readonly ask: Ask }): Omit<SftpS
   const done = (send: (answer: Callback) => unknown): Promise<void> =>
     ask<undefined>((answer) => send((error) => answer(error, undefined)));
 
-  const readAll = async (handle: Buffer, found: SftpEntry[]): Promise<void> => {
+  const readAll = async (handle: Buffer, found: Map<string, SftpEntry>): Promise<void> => {
     for (;;) {
       const more = await ask<FileEntryWithStats[]>((answer) => sftp.readdir(handle, answer)).catch((error: unknown) => {
         if (error instanceof SftpRefusal && error.status === END_OF_FILE) return undefined;
         throw error;
       });
       if (more === undefined) return;
-      for (const { filename, attrs } of more) found.push({ name: filename, ...fileOf(attrs) });
+      for (const { filename, attrs } of more) found.set(filename, { name: filename, ...fileOf(attrs) });
     }
   };
 
@@ -222,13 +222,14 @@ function requests(sftp: SFTPWrapper, { ask }: { readonly ask: Ask }): Omit<SftpS
     lstat: async (path) => fileOf(await ask((answer) => sftp.lstat(path, answer))),
     async readdir(path) {
       const handle = await ask<Buffer>((answer) => sftp.opendir(path, answer));
-      const found: SftpEntry[] = [];
+      // By name: a server that answers two questions at once may tell of a file twice.
+      const found = new Map<string, SftpEntry>();
       try {
         await Promise.all(Array.from({ length: READDIRS }, () => readAll(handle, found)));
       } finally {
         await done((answer) => sftp.close(handle, answer)).catch(() => undefined); // what was read counts
       }
-      return found;
+      return [...found.values()];
     },
     mkdir: (path) => done((answer) => sftp.mkdir(path, { mode: 0o700 }, answer)),
     unlink: (path) => done((answer) => sftp.unlink(path, answer)),
