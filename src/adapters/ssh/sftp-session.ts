@@ -178,7 +178,10 @@ function refusalOf(error: Error): SftpRefusal {
   return new SftpRefusal((error as Error & { code: number }).code);
 }
 
-/** So many readings of one directory are on their way at once: each answer has a hundred names. */
+/**
+ * So many readings of one directory are on their way at once: each answer has a hundred names. What is asked of one file or
+ * directory is answered as if it had been asked one after the other (draft-ietf-secsh-filexfer-02, 6.1).
+ */
 const READDIRS = 4;
 const END_OF_FILE = 1;
 
@@ -222,7 +225,7 @@ function requests(sftp: SFTPWrapper, { ask }: { readonly ask: Ask }): Omit<SftpS
     lstat: async (path) => fileOf(await ask((answer) => sftp.lstat(path, answer))),
     async readdir(path) {
       const handle = await ask<Buffer>((answer) => sftp.opendir(path, answer));
-      // By name: a server that answers two questions at once may tell of a file twice.
+      // A file that is renamed meanwhile may be told of twice.
       const found = new Map<string, SftpEntry>();
       try {
         await Promise.all(Array.from({ length: READDIRS }, () => readAll(handle, found)));
