@@ -2,7 +2,7 @@
 
 Runs as the first process of its own process namespace, with Ceph's root file system as its root: when it ends, all end.
 `serve` makes the cluster on an empty /var/lib/ceph, starts it, and prints "READY" when S3 is served.
-`bucket JSON`, beside it, makes one bucket: {"name", "objectLock"?, "versioning"?, "quota"?}.
+`bucket JSON`, beside it, makes one bucket: {"name", "objectLock"?, "retentionDays"?, "versioning"?, "quota"?}.
 Reads /etc/ceph/keyturn.json: {"ip", "host", "port", "accessKey", "secretKey"}.
 """
 
@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -75,6 +76,8 @@ def serve(config):
     if fresh:
         make_disk()
     start("ceph-osd", "-f", "-i", "0", "--osd-class-dir", glob.glob("/usr/lib/*/rados-classes")[0])
+    # Whoever asks before the disk has told where it is now asks where it was, and waits long before asking again.
+    until("the disk", 60, disk_is_active)
     if fresh:
         make_user(config)
         open(MADE, "w").close()
@@ -83,6 +86,17 @@ def serve(config):
     print("READY", flush=True)
     while True:
         os.wait()
+
+
+def disk_is_active():
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect("/var/run/ceph/ceph-osd.0.asok")
+            asking.sendall(b'{"prefix": "status"}\0')
+            answer = asking.makefile("rb").read()
+        except OSError:
+            return False
+    return b'"state": "active"' in answer
 
 
 def answers(config):
@@ -105,6 +119,12 @@ def make_bucket(config, bucket):
     if bucket.get("versioning"):
         status = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
         put(config, "/" + bucket["name"], "versioning=", status, {})
+    if bucket.get("retentionDays"):
+        rule = "<Mode>GOVERNANCE</Mode><Days>%d</Days>" % bucket["retentionDays"]
+        rule = "<Rule><DefaultRetention>%s</DefaultRetention></Rule>" % rule
+        enabled = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>"
+        lock = "<ObjectLockConfiguration>%s%s</ObjectLockConfiguration>" % (enabled, rule)
+        put(config, "/" + bucket["name"], "object-lock=", lock.encode(), {})
     if bucket.get("quota"):
         of = ["--quota-scope", "bucket", "--bucket", bucket["name"]]
         call("radosgw-admin", "quota", "set", "--max-size", str(bucket["quota"]), *of)

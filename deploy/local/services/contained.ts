@@ -20,20 +20,29 @@ export interface ContainedOptions {
   readonly script: string;
   /** `$1` and on of the script. */
   readonly args: readonly string[];
+  /** The program among its processes that stands still on `pause`; default: all of them. */
+  readonly front?: string;
   /** Another line than READY that says that it serves; all that is printed is in the log then, too. */
   readonly isReady?: (line: string) => boolean;
   /** What to do when it does not come up. */
   readonly hint: string;
 }
 
-export interface Contained {
-  /** Ends all of its processes with SIGKILL, as a power cut would; safe twice. */
-  end(): Promise<void>;
-  /** Starts it again, after ending it if it runs. */
-  restart(): Promise<void>;
+/** Hands on a server; what it has acknowledged is there again after each of them. */
+export interface ServerHands {
+  /** Ends it; safe twice. */
+  readonly stop: () => Promise<void>;
+  /** Ends all of its processes as a power cut would; safe twice. */
+  readonly kill9: () => Promise<void>;
+  /** Starts it again on the same data, after ending it if it runs. */
+  readonly restart: () => Promise<void>;
   /** Stands still: connections are accepted by the kernel and never answered. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
+  readonly pause: () => Promise<void>;
+  readonly resume: () => Promise<void>;
+}
+
+export interface Contained {
+  readonly hands: ServerHands;
   /** The first of its processes as we see it, for `nsenter`; undefined when it does not run. */
   first(): Promise<number | undefined>;
 }
@@ -58,18 +67,22 @@ export async function startContained(options: ContainedOptions): Promise<Contain
   };
   const signalAll = async (signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> => {
     if (running?.pid === undefined) return;
-    for (const pid of await descendants(running.pid)) process.kill(pid, signal);
+    for (const pid of await descendants(running.pid)) {
+      if (options.front === undefined || (await programOf(pid)) === options.front) process.kill(pid, signal);
+    }
   };
-  return {
-    end,
+  const hands: ServerHands = {
+    // Nothing that was acknowledged is in memory only, so a stop needs to be no gentler than a power cut.
+    stop: end,
+    kill9: end,
     async restart() {
       await end();
       running = await launch(options);
     },
     pause: () => signalAll('SIGSTOP'),
     resume: () => signalAll('SIGCONT'),
-    first,
   };
+  return { hands, first };
 }
 
 /**
@@ -119,6 +132,10 @@ async function descendants(root: number): Promise<number[]> {
   const found = [root];
   for (const pid of found) found.push(...(children.get(pid) ?? []));
   return found;
+}
+
+async function programOf(pid: number): Promise<string | undefined> {
+  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0')[0];
 }
 
 /** An address of its own in 127.0.0.0/8, so that what several servers in one namespace have among themselves does not meet. */

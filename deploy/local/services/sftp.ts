@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { loaderOf, programOf } from '../parts/programs.ts';
-import { startContained, type Contained } from './contained.ts';
+import { startContained, type ServerHands } from './contained.ts';
 
 export interface SftpOptions {
   /** Data, keys, configuration and log; made when missing, kept when stopped. */
@@ -25,10 +25,7 @@ export interface SftpOptions {
   readonly unknownRequests?: readonly string[];
 }
 
-export interface LocalSftp extends Pick<Contained, 'restart' | 'pause' | 'resume'> {
-  /** Ends it; safe twice. sshd keeps nothing in memory that it has acknowledged, so this is no gentler than `kill9`. */
-  stop(): Promise<void>;
-  kill9(): Promise<void>;
+export interface LocalSftp extends ServerHands {
   readonly host: string;
   readonly port: number;
   readonly user: string;
@@ -59,7 +56,7 @@ export async function startSftp(options: SftpOptions): Promise<LocalSftp> {
   await makeKey(rootfs, keyFile, 'ed25519');
   await writeFile(join(etc, 'authorized_keys'), await readFile(`${keyFile}.pub`), { mode: 0o644 });
   await writeFile(join(etc, 'sshd_config'), configuration(options, host), { mode: 0o600 });
-  const contained = await startContained({
+  const { hands } = await startContained({
     what: 'The local SFTP server',
     dir,
     script,
@@ -69,18 +66,7 @@ export async function startSftp(options: SftpOptions): Promise<LocalSftp> {
     hint: `See that port ${port} is free.`,
   });
   const folder = join(dir, 'data', FOLDER);
-  return {
-    ...contained,
-    stop: () => contained.end(),
-    kill9: () => contained.end(),
-    host,
-    port,
-    user: USER,
-    path: `/${FOLDER}`,
-    folder,
-    keyFile,
-    hostKey,
-  };
+  return { ...hands, host, port, user: USER, path: `/${FOLDER}`, folder, keyFile, hostKey };
 }
 
 /** Makes the key when it is not there; its fingerprint. */

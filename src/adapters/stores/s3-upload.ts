@@ -13,7 +13,7 @@ import {
   type HeadObjectCommandOutput,
 } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
-import type { StoredObject, Upload } from '../../ports.ts';
+import type { Upload } from '../../ports.ts';
 import { partBuffers, type Part, type PartSum } from '../../transfer/part-buffers.ts';
 import { md5Base64, sha256Hex, signBody, type AskOptions, type S3Access } from './s3-client.ts';
 import { isAnswer, isBadRequest, isObjectMissing } from './s3-errors.ts';
