@@ -40,26 +40,30 @@ export function holdView({ cluster, snapshot, takenAt, change, stores }: HoldMes
 /** To the one who asked. */
 export function holdAnswerView({ snapshot, change, before, stores, isQueueAway }: HoldAnswer): MessageView {
   const done = stores.filter(({ problem }) => problem === undefined).map(({ store }) => store);
-  const first =
-    change.kind === 'held'
-      ? join([
-          mrk`📌 ${code(snapshot, 120)} is held: retention leaves its copies alone in every store`,
-          change.note.until === undefined ? mrk`until somebody releases it` : mrk`until ${date(change.note.until)}`,
-        ])
-      : mrk`🔓 ${code(snapshot, 120)} is released: it goes once no rule of retention keeps it.`;
   const failed = stores.flatMap(({ store, problem }) =>
     problem === undefined ? [] : [mrk`⚠️ ${code(store)}: ${plain(problem.message, 300)} ${plain(problem.hint, 300)}`],
   );
-  const stillHeld = change.kind === 'released' && failed.length > 0;
   const again = isQueueAway
     ? mrk`The queue (Redis) is away, so this is not tried again by itself: do it again later.`
-    : mrk`It is tried again by itself for two days${stillHeld ? mrk`; until then the snapshot *stays held*` : mrk``}.`;
+    : mrk`It is tried again by itself for two days.`;
   const lines = [
-    first,
+    outcome(change, code(snapshot, 120), failed.length === 0),
     storeNames(change.kind === 'held' ? mrk`Noted in` : mrk`Released in`, done),
     change.kind === 'held' && before !== undefined ? mrk`Before, it was held ${noteText(before, 200)}` : undefined,
     ...failed.slice(0, 6),
     failed.length > 0 ? again : undefined,
   ];
   return message(join(lines, '\n'), [section(join(lines, '\n'))]);
+}
+
+/** A note in one store holds the copies in all: to be held it takes one, to be released all of them. */
+function outcome(change: HoldAnswer['change'], name: Mrkdwn, isWhole: boolean): Mrkdwn {
+  if (change.kind === 'released') {
+    return isWhole
+      ? mrk`🔓 ${name} is released: it goes once no rule of retention keeps it.`
+      : mrk`📌 ${name} *stays held* until every store has let go of it.`;
+  }
+  const { until } = change.note;
+  const end = until === undefined ? mrk`until somebody releases it` : mrk`until ${date(until)}`;
+  return mrk`📌 ${name} is held ${end}: retention leaves its copies alone in every store.`;
 }

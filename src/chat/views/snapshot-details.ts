@@ -160,7 +160,7 @@ export function holdForm(value: HoldFormValue): ModalView {
         most: LONGEST_HOLD_REASON,
       }),
       textField(HOLD_FIELDS.end, {
-        label: 'Until',
+        label: 'Until when',
         hint: `Empty: until somebody releases it. ${END_HINT}`,
         optional: true,
         most: 40,
