@@ -15,7 +15,6 @@ import type { CommandDeps } from './deps.ts';
 import { findCluster, inParallel, requirePermission } from './deps.ts';
 import type { WantedSnapshot } from './hold-words.ts';
 import { knownSnapshot } from './known-snapshot.ts';
-import { lookAtEntries } from './look-at-stores.ts';
 import type { Entries } from './look-at-stores.ts';
 import { parseFilters } from './snapshot-filter.ts';
 
