@@ -8,6 +8,8 @@ import { auditTrail } from './adapters/audit/trail.ts';
 import { catalogue } from './adapters/catalogue.ts';
 import { repeat, systemClock } from './adapters/clock.ts';
 import { cronCalendar, everyMinute } from './adapters/cron.ts';
+import { checkCompression, checkEncryption } from './adapters/encoding/check.ts';
+import { snapshotCoder } from './adapters/encoding/coder.ts';
 import { etcdClient } from './adapters/etcd/client.ts';
 import { sudoersFile } from './adapters/etcd/sudoers.ts';
 import { apiServers } from './adapters/kubernetes/api-servers.ts';
@@ -23,6 +25,7 @@ import { redisSentMessages } from './adapters/redis/sent-messages.ts';
 import { redisStepUpRecords } from './adapters/redis/step-up-records.ts';
 import { redisTickMemory } from './adapters/redis/tick-memory.ts';
 import { detachedSteps, stepSudoers } from './adapters/ssh/detached.ts';
+import { sftpStore } from './adapters/ssh/sftp-store.ts';
 import { sshShell } from './adapters/ssh/shell.ts';
 import { folderStore } from './adapters/stores/folder.ts';
 import { s3Store } from './adapters/stores/s3.ts';
@@ -38,6 +41,7 @@ import { etcdProbe, nodeProbes } from './commands/probes.ts';
 import { proveAudit, type AuditCopy } from './commands/verify-audit.ts';
 import { readConfig, type Config, type SecretRef, type StoreConfig } from './config.ts';
 import { secretValue, type Role } from './config/secrets.ts';
+import { KEEP_EVERYTHING, rulesInWords } from './domain/retention.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import { handleJob } from './jobs/handle.ts';
 import { watchRequests } from './jobs/watch-requests.ts';
@@ -45,6 +49,7 @@ import { queueDueBackups } from './jobs/watch-schedule.ts';
 import type { Log, SnapshotStore } from './ports.ts';
 import { announceRequest, startRestore } from './restore/announce.ts';
 import { audited } from './restore/audited.ts';
+import type { RetentionOf } from './retention/look.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -69,7 +74,7 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
   const secrets = secretRegistry();
   const log = logTo(secrets);
   const clock = systemClock;
-  const stores = config.stores.map((store) => buildStore(store, secrets));
+  const stores = config.stores.map((store) => buildStore(store, secrets, config.bastions));
   const storesOf = new Map(config.clusters.map(({ name, backup }) => [name, backup.stores]));
   const connections = redisConnections({ ...config.redis, password: optional(config.redis.password, secrets), log });
   const shell = sshShell({ bastions: config.bastions });
@@ -106,6 +111,7 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     directory: peopleDirectory({ slack, clock, log }),
     storeList: stores,
     stores: new Map(stores.map((store) => [store.name, store])),
+    coder: snapshotCoder(config.encryption, { log }),
     catalogue: catalogue(stores, (cluster) => storesOf.get(cluster) ?? []),
     clusters: new Map(config.clusters.map((cluster) => [cluster.name, cluster])),
     audit,
@@ -113,6 +119,17 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     seal: () => audit.seal(),
     publish,
     announce: (request: RestoreRequest) => announceRequest({ publish, queue }, request),
+    retentionOf: retentionOf(config),
+  };
+}
+
+/** A store's own policy goes before the cluster's; the rest is the cluster's. */
+function retentionOf({ clusters, stores }: Config): RetentionOf {
+  const ofCluster = new Map(clusters.map(({ name, retention }) => [name, retention]));
+  const ofStore = new Map(stores.map(({ name, retention }) => [name, retention]));
+  return (cluster, store) => {
+    const spec = ofCluster.get(cluster) ?? KEEP_EVERYTHING;
+    return { ...spec, policy: ofStore.get(store) ?? spec.policy };
   };
 }
 
@@ -122,7 +139,7 @@ function auditCopies({ audit: { folder } }: Config, store: SnapshotStore | undef
   return { disk, store: store && { name: `store ${store.name}`, read: () => readAuditStore(store) } };
 }
 
-function buildStore(store: StoreConfig, secrets: SecretRegistry): SnapshotStore {
+function buildStore(store: StoreConfig, secrets: SecretRegistry, bastions: Config['bastions']): SnapshotStore {
   switch (store.type) {
     case 'folder':
       return folderStore(store, systemClock);
@@ -134,6 +151,7 @@ function buildStore(store: StoreConfig, secrets: SecretRegistry): SnapshotStore 
       return s3Store({ ...store, credentials }, systemClock);
     }
     case 'sftp':
+      return sftpStore(store, { clock: systemClock, bastions });
     case 'azure-blob':
       throw new TypeError(`no adapter for ${store.type} yet`);
   }
@@ -269,9 +287,32 @@ function probesOf(world: World): Probe[] {
     ...config.clusters.flatMap((cluster) => nodeProbes(deps, cluster)),
     ...config.clusters.map((cluster) => etcdProbe(deps, cluster)),
     ...storeList.map((store) => ({ name: `store ${store.name}`, run: (signal: AbortSignal) => store.check(signal) })),
+    ...encodingProbes(config),
+    ...config.clusters.map(({ name, backup }) => ({
+      name: `retention ${name}`,
+      run: async () => retentionInWords(name, backup.stores, world.retentionOf),
+    })),
     { name: 'audit', run: () => checkAuditFolder(config.audit.folder) },
     ...(config.stepUpKey === undefined ? [] : [{ name: 'one-time codes', run: async () => checkCodes(world) }]),
   ];
+}
+
+/** A line for what the configuration asks for, and none for what it does not. */
+function encodingProbes({ clusters, encryption }: Config): Probe[] {
+  const { recipients, passphraseFile, identityFiles } = encryption;
+  const compresses = clusters.some(({ backup }) => backup.compression === 'zstd');
+  const encrypts = passphraseFile !== undefined || recipients.length + identityFiles.length > 0;
+  return [
+    ...(compresses ? [{ name: 'compression', run: checkCompression }] : []),
+    ...(encrypts ? [{ name: 'encryption', run: () => checkEncryption(encryption) }] : []),
+  ];
+}
+
+/** `ceph keeps the last 5, nas keeps everything`. */
+function retentionInWords(cluster: string, stores: readonly string[], of: RetentionOf): string {
+  const kept = stores.map((store) => ({ store, rules: rulesInWords(of(cluster, store).policy) }));
+  if (kept.every(({ rules }) => rules.length === 0)) return 'none configured: everything stays';
+  return kept.map(({ store, rules }) => `${store} keeps ${rules.join(', ') || 'everything'}`).join('; ');
 }
 
 function checkCodes(world: World): string {
@@ -284,7 +325,7 @@ function checkCodes(world: World): string {
 /** Needs neither Redis nor Slack: who looks into the audit may have nothing else. */
 async function verifyAudit(config: Config): Promise<boolean> {
   const kept = config.stores.find(({ name }) => name === config.audit.store);
-  const { disk, store } = auditCopies(config, kept && buildStore(kept, secretRegistry()));
+  const { disk, store } = auditCopies(config, kept && buildStore(kept, secretRegistry(), config.bastions));
   const { whole, lines } = await proveAudit(disk, store);
   console.log(lines.join('\n'));
   return whole;

@@ -368,7 +368,10 @@ export interface JobQueue {
   add(job: Job, options: { readonly attempts: number }): Promise<'added' | 'known'>;
   /** The backup of this cluster that waits or runs. */
   pendingBackup(cluster: string): Promise<BackupJob | undefined>;
-  /** Starts working; several processes may. Jobs of different clusters run side by side, up to `concurrency`. */
+  /**
+   * Starts working; several processes may. Each lane (domain/lane.ts) has slots of its own: jobs of different lanes never
+   * wait for each other, those of one lane run side by side, up to `concurrency`.
+   */
   work(handler: JobHandler, options: { readonly concurrency: number }): Promise<Worker>;
   /** Throws queue.unavailable. */
   check(): Promise<string>;
@@ -384,6 +387,23 @@ export interface Worker {
 export interface TickMemory {
   lastQueuedRun(cluster: string): Promise<Date | undefined>;
   setLastQueuedRun(cluster: string, run: Date): Promise<void>;
+}
+
+/**
+ * What is known of the reading of stored copies. It may be lost: then copies are read again, and damage is told of again.
+ * Throws queue.unavailable. Every method is safe to call twice.
+ */
+export interface ScrubMemory {
+  /** When copies of this cluster were last read, by a name that the caller gives each. */
+  lastReads(cluster: string): Promise<ReadonlyMap<string, Date>>;
+  /** Never goes back. */
+  setRead(cluster: string, copy: string, at: Date): Promise<void>;
+  /** Copies that are not there any more. */
+  forget(cluster: string, copies: readonly string[]): Promise<void>;
+  /** Under which operation a thing was told to people; undefined: it was not. */
+  told(what: string): Promise<string | undefined>;
+  /** Undefined: it is over, and would be told again. */
+  setTold(what: string, operation: string | undefined): Promise<void>;
 }
 
 export interface Operation {

@@ -12,6 +12,7 @@ import type { LocalNode } from '../deploy/local/nodes/nodes.ts';
 import { ensureKubernetes } from '../deploy/local/parts/kubernetes.ts';
 import { LocalPartsError } from '../deploy/local/parts/problem.ts';
 import { ensureRootfs } from '../deploy/local/parts/rootfs.ts';
+import { pathWithTools } from '../deploy/local/parts/tools.ts';
 import { serveControl } from './support/control-server.ts';
 
 const DEFAULT_RINGS = ['--project', 'unit', '--project', 'integration', '--project', 'e2e'];
@@ -28,11 +29,13 @@ let exitCode = 1;
 try {
   const onProgress = (line: string): void => console.log(line);
   const chromium = await ensureChromium({ onProgress });
+  // Here, not in the tests: their network reaches no mirror, and building takes longer than a test may.
+  process.env['PATH'] = await pathWithTools({ cacheDir: defaultCacheDir(), onProgress });
   if (rings.includes('kubelet')) {
-    // Here, not in the tests: their network reaches no mirror, and building takes longer than a test may.
     const parts = { cacheDir: defaultCacheDir(), onProgress };
     await ensureKubernetes(await ensureRootfs('node', parts), parts);
   }
+  if (rings.includes('stores')) await ensureRootfs('ceph', { cacheDir: defaultCacheDir(), onProgress });
   environment = await startEnvironment({
     dir,
     clusters: [

@@ -14,8 +14,10 @@ import { tsxArgv, writeBotConfig } from './bot.ts';
 import { startEnvironment, type Environment } from './environment.ts';
 import { describeNodes } from './nodes/description.ts';
 import type { ClusterOptions, LocalCluster } from './nodes/nodes.ts';
-import { becomeRoot, cloneDir } from './parts/host.ts';
+import { writeAgeKey, type AgeKey } from './parts/age-key.ts';
+import { becomeRoot, cloneDir, defaultCacheDir } from './parts/host.ts';
 import { LocalPartsError } from './parts/problem.ts';
+import { pathWithTools } from './parts/tools.ts';
 import { seedKeys, seedKubernetes } from './seed.ts';
 import { appFromManifest } from './workspace/manifest.ts';
 import type { Workspace } from './workspace/server.ts';
@@ -97,9 +99,10 @@ async function bringUp(
   const seeding = Promise.all(environment.nodes.clusters.map(seed));
 
   say('keyturn: starting the bot');
+  const PATH = await pathWithTools({ cacheDir: defaultCacheDir(), onProgress: say });
   const config = await writeConfig(environment, dir, workspace.about);
   await seeding;
-  const bot = startInHub(environment, tsxArgv('src/main.ts', ['run', '--config', config]), log.fd, {});
+  const bot = startInHub(environment, tsxArgv('src/main.ts', ['run', '--config', config]), log.fd, { PATH });
   ends.push(() => endProcess(bot));
   bot.once('exit', (code) => {
     if (!isEnding()) console.error(`The bot ended (${code ?? 'killed'}). Its log: ${logFile}`);
@@ -149,6 +152,7 @@ async function startWorkspaceProcess(
 async function writeConfig({ nodes, redis, s3 }: Environment, dir: string, { apiUrl, tokens, ids }: About) {
   const channel = (name: string): string => ids.channels[name] ?? '';
   const admins = [ids.groups['etcd-admins'] ?? ''];
+  const key = await ageKey(dir);
   return writeBotConfig({
     dir: join(dir, 'bot'),
     slack: {
@@ -171,8 +175,15 @@ async function writeConfig({ nodes, redis, s3 }: Environment, dir: string, { api
       // Of three admins one asks, and the two others approve.
       people: { request: admins, approve: admins, operate: admins },
       audit: { folder: join(dir, 'data/audit'), store: 's3' },
+      // In earnest the identity lies somewhere else, and comes here for a restore.
+      encryption: { recipients: [key.recipient], identityFiles: [key.file] },
     },
   });
+}
+
+async function ageKey(dir: string): Promise<AgeKey> {
+  await mkdir(join(dir, 'bot'), { recursive: true, mode: 0o700 });
+  return writeAgeKey(join(dir, 'bot/age-identity'));
 }
 
 async function seed(cluster: LocalCluster): Promise<void> {

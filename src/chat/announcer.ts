@@ -1,17 +1,20 @@
 /** Owns the way from an event to the messages that tell it: folded into their state, then handed to the outbox. */
 import { foldBackup, foldRetried } from '../domain/backup-message.ts';
 import type { BackupMessage } from '../domain/backup-message.ts';
-import { isBackupEvent } from '../domain/event.ts';
+import { isCopyEvent } from '../domain/copy-event.ts';
+import { isBackupEvent, isRetentionEvent } from '../domain/event.ts';
 import type { BackupEvent } from '../domain/event.ts';
 import { isHoldEvent } from '../domain/hold-event.ts';
 import { retriedFrom } from '../domain/job.ts';
 import type { Clock, Publish } from '../ports.ts';
+import { copyAnnouncer } from './copy-announcer.ts';
 import { announceHold } from './hold-announcer.ts';
 import { alertKey } from './message-state.ts';
 import type { AlertMessage } from './message-state.ts';
 import { remember } from './remember.ts';
 import type { RememberOptions } from './remember.ts';
 import { restoreAnnouncer } from './restore-announcer.ts';
+import { announceRetention } from './retention-announcer.ts';
 
 export interface AnnouncerOptions extends RememberOptions {
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
@@ -26,7 +29,10 @@ export interface AnnouncerOptions extends RememberOptions {
 export function announcer(options: AnnouncerOptions): Publish {
   const tooSoon = progressThrottle(options);
   const announceRestore = restoreAnnouncer(options);
+  const announceCopy = copyAnnouncer(options);
   return async (event) => {
+    if (isCopyEvent(event)) return announceCopy(event);
+    if (isRetentionEvent(event)) return announceRetention(options, event);
     if (isHoldEvent(event)) return announceHold(options, event);
     if (!isBackupEvent(event)) return announceRestore(event);
     if (tooSoon(event)) return;

@@ -9,10 +9,11 @@ import { buildBooks } from './books.ts';
 import { answerDialogClick, answerForm, answerSearch } from './dialog-talk.ts';
 import type { DialogClick, Search } from './dialog-talk.ts';
 import type { Submission, SubmissionAnswer } from './form-answer.ts';
+import { answerRetention, RETENTION_CLICKS } from './retention-talk.ts';
 import { obeyRestore, RESTORE_CLICKS } from './restore-talk.ts';
 import type { Click, ClickAnswer, ClickHandler, RestoreTalkOptions } from './restore-talk.ts';
+import { backupAnswerView, helpView, verifyAnswerView } from './views/answers.ts';
 import { obeySnapshots, SNAPSHOT_CLICKS } from './snapshot-talk.ts';
-import { backupAnswerView, helpView } from './views/answers.ts';
 import { RETRY_ACTION } from './views/backup.ts';
 import { CLUSTERS_PAGER, closedHomeView, clustersView, homeView } from './views/clusters.ts';
 import { statusView } from './views/status.ts';
@@ -89,10 +90,18 @@ async function obey(options: RestoreTalkOptions, request: Request, speaker: Spea
     case 'hold':
     case 'release':
       return obeySnapshots(options, request, speaker);
+    case 'retention':
+      return answerRetention(options, request.cluster, speaker.user, 0);
     case 'backup':
       return backupAnswerView(
         await commands.requestBackup(await who(), { cluster: request.cluster, channel: speaker.channel }),
       );
+    case 'verify': {
+      const { cluster, snapshot } = request;
+      return verifyAnswerView(
+        await commands.requestVerify(await who(), { cluster, snapshot, channel: speaker.channel }),
+      );
+    }
     case 'approvals':
     case 'enrol':
       return obeyRestore(options, { action: request.action }, speaker);
@@ -116,6 +125,7 @@ async function answerClick(options: RestoreTalkOptions, click: Click): Promise<C
 
 const CLICKS: Readonly<Record<string, ClickHandler<RestoreTalkOptions>>> = {
   ...RESTORE_CLICKS,
+  ...RETENTION_CLICKS,
   ...SNAPSHOT_CLICKS,
   [RETRY_ACTION]: retry,
   [`${CLUSTERS_PAGER}.previous`]: turnClusters,

@@ -173,9 +173,14 @@ async function placesFor(options: DeliveryOptions, state: MessageState, stillOur
 function channelsFor({ channels }: DeliveryOptions, state: MessageState): readonly string[] {
   switch (state.kind) {
     case 'backup':
+    case 'verify':
       return [state.origin?.channel ?? channels.results];
     case 'backup-alert':
+    case 'copy-damaged':
+    case 'scrub-behind':
     case 'restore-break-glass':
+    case 'retention-question':
+    case 'retention-trouble':
       return [channels.alerts];
     case 'restore':
       return [visibleTo(state.request?.origin.channel) ?? channels.results];

@@ -1,8 +1,12 @@
 /** Owns what can be kept as the state of a message, and the keys under which it is kept. */
 import type { BackupMessage } from '../domain/backup-message.ts';
+import type { ScrubEvent } from '../domain/copy-event.ts';
+import type { DamageMessage } from '../domain/damage-message.ts';
 import type { HoldMessage } from '../domain/hold-message.ts';
 import type { RestoreMessage } from '../domain/restore-message.ts';
 import type { RestoreSummary } from '../domain/restore-summary.ts';
+import type { VerifyMessage } from '../domain/verify-message.ts';
+import type { RetentionQuestion, RetentionTrouble } from '../domain/retention-message.ts';
 
 /** The alarm for a failed backup, beside the backup's own message. */
 export interface AlertMessage {
@@ -42,7 +46,16 @@ export interface EnrolCall {
   readonly agreedBy: string | undefined;
 }
 
+/** At the rate of the scrub not every copy is read in its time. */
+export interface ScrubBehindMessage {
+  readonly kind: 'scrub-behind';
+  readonly behind: ScrubEvent;
+}
+
 export type MessageState =
+  | VerifyMessage
+  | DamageMessage
+  | ScrubBehindMessage
   | BackupMessage
   | AlertMessage
   | RestoreMessage
@@ -50,6 +63,8 @@ export type MessageState =
   | RestoreCall
   | RestoreEnd
   | EnrolCall
+  | RetentionQuestion
+  | RetentionTrouble
   | HoldMessage;
 
 /** The message of an operation has the operation's id as its key; its alarm has this. */
@@ -71,6 +86,12 @@ export function enrolKey(user: string, askedAt: string): string {
   return `enrol-${user}-${Date.parse(askedAt)}`;
 }
 
+/** What retention asks about a store, or has trouble with in a cluster: one series of messages each. */
+export const retentionKeys = {
+  question: (cluster: string, store: string) => `retention-question-${cluster}-${store}`,
+  trouble: (cluster: string) => `retention-trouble-${cluster}`,
+} as const;
+
 /** The message in whose thread this one stands; undefined: it stands by itself. */
 export function parentOf(state: MessageState): string | undefined {
   switch (state.kind) {
@@ -86,6 +107,11 @@ export function parentOf(state: MessageState): string | undefined {
     case 'restore':
     case 'restore-break-glass':
     case 'enrol-anew':
+    case 'verify':
+    case 'copy-damaged':
+    case 'scrub-behind':
+    case 'retention-question':
+    case 'retention-trouble':
     case 'hold':
       return undefined;
   }

@@ -18,6 +18,7 @@ import type {
   Publish,
   RestoreRequests,
   SnapshotCatalogue,
+  SnapshotCoder,
   SnapshotStore,
   StepUpRecords,
 } from '../ports.ts';
@@ -45,6 +46,7 @@ export interface CommandDeps {
 
 /** What the commands around restores need besides. */
 export interface RestoreCommandDeps extends CommandDeps {
+  readonly coder: Pick<SnapshotCoder, 'obstacle'>;
   readonly requests: RestoreRequests;
   readonly directory: PeopleDirectory;
   readonly stepUp: { readonly records: StepUpRecords; readonly codes: OneTimeCodes };

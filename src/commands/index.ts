@@ -17,7 +17,11 @@ import type { Request } from './parse.ts';
 import { requestBackup } from './request-backup.ts';
 import type { BackupAnswer, BackupRequest } from './request-backup.ts';
 import { requestRestore, restoreForm } from './request-restore.ts';
+import { requestVerify } from './request-verify.ts';
+import type { VerifyAnswer, VerifyRequest } from './request-verify.ts';
+import { confirmRetention, declineRetention } from './confirm-retention.ts';
 import type { RestoreCommands } from './restore-commands.ts';
+import type { RetentionCommands } from './retention-commands.ts';
 import {
   approveRestore,
   cancelRestore,
@@ -31,6 +35,8 @@ import { lookAtClusters, showClusters } from './show-clusters.ts';
 import type { ClustersReport } from './show-clusters.ts';
 import { showHelp } from './show-help.ts';
 import type { HelpReport } from './show-help.ts';
+import { lookInTime, showRetention } from './show-retention.ts';
+import type { RetentionCommandDeps } from './show-retention.ts';
 import { makeRunbook, showPlan, showRunbook } from './show-runbook.ts';
 import type { RunbookOf } from './show-runbook.ts';
 import { lookAtStatus, showStatus } from './show-status.ts';
@@ -38,7 +44,7 @@ import type { StatusReport } from './show-status.ts';
 import { agreeToEnrolAnew, askToEnrolAnew, beginEnrolment, confirmEnrolment, stepUpStanding } from './step-up.ts';
 
 /** Each throws KeyturnError as its own file says; `actor` must come from the directory, never from the request. */
-export interface Commands extends RestoreCommands {
+export interface Commands extends RestoreCommands, RetentionCommands {
   parse(text: string): Request;
   /** The only cluster there is, which then need not be named. */
   readonly onlyCluster: string | undefined;
@@ -50,6 +56,7 @@ export interface Commands extends RestoreCommands {
   holdSnapshot(actor: Person, wish: TypedHold, origin: Origin): Promise<HoldAnswer>;
   releaseSnapshot(actor: Person, wish: WantedSnapshot, origin: Origin): Promise<HoldAnswer>;
   requestBackup(actor: Person, request: BackupRequest): Promise<BackupAnswer>;
+  requestVerify(actor: Person, request: VerifyRequest): Promise<VerifyAnswer>;
 }
 
 /** People who ask the same at once are answered by one look, not more than so old. */
@@ -57,8 +64,10 @@ const OVERVIEW_SHARED_MS = 5000;
 const STATUS_SHARED_MS = 2000;
 /** A search asks again with each letter typed. */
 const SEARCH_SHARED_MS = 15_000;
+/** Whoever turns pages reads one look. */
+const RETENTION_SHARED_MS = 30_000;
 
-export function buildCommands(deps: RestoreCommandDeps): Commands {
+export function buildCommands(deps: RestoreCommandDeps & RetentionCommandDeps): Commands {
   const names = deps.clusters.map((c) => c.name);
   const overview = shared(
     deps.clock,
@@ -89,7 +98,23 @@ export function buildCommands(deps: RestoreCommandDeps): Commands {
     holdSnapshot: (actor, wish, origin) => holdSnapshot(deps, actor, wish, origin),
     releaseSnapshot: (actor, wish, origin) => releaseSnapshot(deps, actor, wish, origin),
     requestBackup: (actor, request) => requestBackup(deps, actor, request),
+    requestVerify: (actor, request) => requestVerify(deps, actor, request),
     ...buildRestoreCommands(deps),
+    ...buildRetentionCommands(deps),
+  };
+}
+
+function buildRetentionCommands(deps: RestoreCommandDeps & RetentionCommandDeps): RetentionCommands {
+  const look = shared(
+    deps.clock,
+    RETENTION_SHARED_MS,
+    (spec) => spec.name,
+    (spec: CommandDeps['clusters'][number]) => lookInTime(deps, spec),
+  );
+  return {
+    showRetention: (actor, cluster) => showRetention(deps, actor, cluster, look),
+    confirmRetention: (click) => confirmRetention(deps, click),
+    declineRetention: (click) => declineRetention(deps, click),
   };
 }
 

@@ -35,7 +35,8 @@ export async function requestBackup(deps: Deps, actor: Person, request: BackupRe
   const job = backupJob(deps, actor, request);
   const running = await whatRuns(deps, spec.name);
   if (running?.operation === job.id) return { kind: 'known', cluster: spec.name, operation: job.id };
-  if (running !== undefined) return { kind: 'busy', cluster: spec.name, running };
+  // Retention is soon over, and a backup waits for it.
+  if (running !== undefined && running.what !== 'retention') return { kind: 'busy', cluster: spec.name, running };
   const added = await askQueue(deps.clock, deps.queue.add(job, { attempts: spec.backup.attempts }));
   if (added === 'known') return { kind: 'known', cluster: spec.name, operation: job.id };
   await announceQueued(deps, job);

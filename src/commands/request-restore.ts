@@ -9,7 +9,7 @@ import type { DataLossWindow, RestoreRequest } from '../domain/restore-request.t
 import { expire } from '../domain/restore-review.ts';
 import type { SnapshotRecord } from '../domain/snapshot.ts';
 import { tell } from '../restore/change-request.ts';
-import { planRestore } from '../restore/plan-restore.ts';
+import { planRestore, requireReadable } from '../restore/plan-restore.ts';
 import type { Planned, PlanWish } from '../restore/plan-restore.ts';
 import { findSnapshot, newestGood } from '../stored/read-snapshots.ts';
 import type { RestoreCommandDeps } from './deps.ts';
@@ -39,8 +39,8 @@ export async function restoreForm(deps: RestoreCommandDeps, actor: Person, clust
 
 /**
  * A backup that runs meanwhile does not stand in the way: the restore waits for it once it is approved. Throws
- * permission.denied, cluster.unknown, request.invalid, store.not-found, plan.*, ssh.*, node.*, etcd.*, audit.failed,
- * slack.refused, queue.unavailable; nothing was asked for then.
+ * permission.denied, cluster.unknown, request.invalid, store.not-found, encryption.no-identity, compression.failed, plan.*,
+ * ssh.*, node.*, etcd.*, audit.failed, slack.refused, queue.unavailable; nothing was asked for then.
  */
 export async function requestRestore(
   deps: RestoreCommandDeps,
@@ -54,6 +54,7 @@ export async function requestRestore(
   const open = await openRequestOf(deps, spec);
   if (open !== undefined) return { kind: 'open-already', request: open };
   const snapshot = await findSnapshot(deps.catalogue, wish.snapshot.cluster, wish.snapshot.id);
+  await requireReadable(deps.coder, snapshot);
   const planned = await makePlan(deps, {
     spec,
     request: requestId(deps.clock.now(), deps.nonce()),

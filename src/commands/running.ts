@@ -27,7 +27,8 @@ export async function whatRuns(
     deps.clock,
     Promise.all([deps.lease.current(cluster), deps.queue.pendingBackup(cluster)]),
   );
-  if (holder !== undefined) {
+  // A backup that waits for retention to end is what people want to know of.
+  if (holder !== undefined && (holder.kind !== 'retention' || job === undefined)) {
     const trigger = job?.id === holder.id ? job.trigger : undefined;
     return { operation: holder.id, what: holder.kind, kind: 'running', since: holder.startedAt, trigger };
   }

@@ -150,7 +150,7 @@ function toBackup(raw: RawBackup, allStores: readonly string[]): BackupPolicy {
     timeoutMs: raw.timeout ?? 3_600_000,
     stallTimeoutMs: raw.stallTimeout ?? 60_000,
     rateLimit: raw.rateLimit,
-    compression: raw.compression ?? 'none',
+    compression: raw.compression ?? 'zstd',
     attempts: raw.attempts ?? 3,
   };
 }

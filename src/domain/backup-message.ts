@@ -35,6 +35,16 @@ export type BackupPhase =
       readonly retried: { readonly user: string; readonly at: string } | undefined;
     };
 
+/** What retention did after a backup. */
+export interface RetentionNote {
+  /** Copies of snapshots, their bytes, and the snapshots that are left. */
+  readonly removed: number;
+  readonly bytes: number;
+  readonly keeps: number;
+  /** Something was asked or is in trouble: the alerts channel says what. */
+  readonly seeAlerts: boolean;
+}
+
 /** The state of one backup's message; JSON, so that it can be kept anywhere. */
 export interface BackupMessage {
   readonly kind: 'backup';
@@ -47,6 +57,8 @@ export interface BackupMessage {
   readonly attempt: number;
   readonly attempts: number;
   readonly phase: BackupPhase;
+  /** What retention did after it. */
+  readonly retention?: RetentionNote | undefined;
   /** ISO time of the newest event folded in. */
   readonly at: string;
 }
@@ -75,6 +87,16 @@ export function foldBackup(before: BackupMessage | undefined, event: BackupEvent
 export function foldRetried(before: BackupMessage, user: string, at: string): BackupMessage {
   if (before.phase.kind !== 'failed' || before.phase.retried !== undefined) return before;
   return { ...before, phase: { ...before.phase, retried: { user, at } } };
+}
+
+/** The message of a stored backup once a copy that was missing in `store` was made; `before` itself when that changes nothing. */
+export function foldCopied(before: BackupMessage, store: string, copiedAt: string): BackupMessage {
+  const { phase } = before;
+  if (phase.kind !== 'stored') return before;
+  const isMissing = (copy: StoreOutcome): boolean => copy.store === store && copy.problem !== undefined;
+  if (!phase.copies.some(isMissing)) return before;
+  const copies = phase.copies.map((copy) => (isMissing(copy) ? { store, problem: undefined, copiedAt } : copy));
+  return { ...before, phase: { ...phase, copies } };
 }
 
 type Progress = Extract<BackupEvent, { type: 'backup.progress' }>;

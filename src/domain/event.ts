@@ -1,4 +1,5 @@
 /** Owns what can have happened. Events are JSON; audit, metrics and chat learn everything from them. */
+import type { CopyEvent } from './copy-event.ts';
 import type { Problem } from './error.ts';
 import type { Base } from './event-base.ts';
 import type { HoldEvent } from './hold-event.ts';
@@ -6,9 +7,10 @@ import type { Origin } from './job.ts';
 import type { PhaseName } from './plan.ts';
 import type { RestoreReport } from './restore-report.ts';
 import type { RestoreSummary } from './restore-summary.ts';
+import type { RetentionEvent } from './retention-event.ts';
 import type { SnapshotRecord, Trigger } from './snapshot.ts';
 
-export type KeyturnEvent = BackupEvent | RestoreEvent | HoldEvent;
+export type KeyturnEvent = BackupEvent | RestoreEvent | RetentionEvent | HoldEvent | CopyEvent;
 
 export type BackupEvent =
   | (Base & { readonly type: 'backup.queued'; readonly trigger: Trigger; readonly origin: Origin | undefined })
@@ -110,8 +112,14 @@ interface OfStep {
 export interface StoreOutcome {
   readonly store: string;
   readonly problem: Problem | undefined;
+  /** ISO time at which the copy was made, when that was later than the backup. */
+  readonly copiedAt?: string | undefined;
 }
 
 export function isBackupEvent(event: KeyturnEvent): event is BackupEvent {
   return event.type.startsWith('backup.');
+}
+
+export function isRetentionEvent(event: KeyturnEvent): event is RetentionEvent {
+  return event.type.startsWith('retention.');
 }

@@ -1,4 +1,5 @@
 /** Owns what can be queued, and the ids that keep one tick from becoming two jobs. */
+import type { Confirmation } from './retention-event.ts';
 import type { HoldNote } from './hold.ts';
 import type { Trigger } from './snapshot.ts';
 
@@ -50,6 +51,48 @@ export interface CleanupJob {
   readonly origin: Origin | undefined;
 }
 
+/** Reads every copy of one snapshot to its end. */
+export interface VerifyJob {
+  readonly kind: 'verify';
+  readonly id: string;
+  readonly cluster: string;
+  /** The snapshot's id; of another tool's, its name. */
+  readonly snapshot: string;
+  readonly origin: Origin;
+  readonly askedAt: string;
+}
+
+/** Reads copies again that were read longest ago, of all clusters, for some minutes. */
+export interface ScrubJob {
+  readonly kind: 'scrub';
+  readonly id: string;
+  /** `SCRUB_LEASE`. */
+  readonly cluster: string;
+}
+
+/** Makes a copy of a snapshot in a store that lacks it, or has it damaged. */
+export interface RepairJob {
+  readonly kind: 'repair';
+  readonly id: string;
+  readonly cluster: string;
+  readonly snapshot: string;
+  readonly store: string;
+}
+
+/** No cluster can have this name: who holds its lease is the only one that reads in the background. */
+export const SCRUB_LEASE = '.scrub';
+/** Removes what no policy keeps: after a good backup, or once a person has confirmed that so many may go. */
+export interface RetentionJob {
+  readonly kind: 'retention';
+  readonly id: string;
+  readonly cluster: string;
+  /** The backup's operation; undefined where a person has confirmed it. */
+  readonly after: string | undefined;
+  /** Then only this, and only in its store. */
+  readonly confirmed: Confirmation | undefined;
+  readonly origin: Origin | undefined;
+}
+
 /** Has a store follow that was away when a hold was put on a snapshot, or taken off. */
 export interface HoldJob {
   readonly kind: 'hold';
@@ -73,7 +116,8 @@ export interface HoldKeys {
   readonly manifest: string | undefined;
 }
 
-export type Job = BackupJob | SweepJob | RestoreJob | CleanupJob | HoldJob;
+export type Job =
+  BackupJob | SweepJob | RestoreJob | CleanupJob | RetentionJob | HoldJob | VerifyJob | ScrubJob | RepairJob;
 
 /** Two replicas that tick in the same minute make the same id. BullMQ refuses `:` and pure integers. */
 export function scheduledBackupId(cluster: string, dueAt: Date): string {
@@ -89,6 +133,16 @@ export function cleanupId(request: string, askedAt: Date): string {
   return `cleanup-${request}-${Math.floor(askedAt.getTime() / 60_000)}`;
 }
 
+/** A backup is followed by one run of retention, however often its end is reported. */
+export function retentionId(backup: string): string {
+  return `retention-${backup}`;
+}
+
+/** Two clicks, or two people, within ten minutes are one; what failed can be confirmed again later. */
+export function confirmedRetentionId(cluster: string, { store, digest }: Confirmation, at: Date): string {
+  return `retention-${cluster}-${store}-${digest.slice(0, 16)}-${Math.floor(at.getTime() / 600_000)}`;
+}
+
 /** One retry of a failed backup has one id, however often it is asked for; a retry of a retry counts on. */
 export function retriedBackupId(failed: string): string {
   const [, first = failed, n = '0'] = /^(.*)-r(\d+)$/.exec(failed) ?? [];
@@ -100,4 +154,22 @@ export function retriedFrom(operation: string): string | undefined {
   const [, first, n] = /^(.*)-r(\d+)$/.exec(operation) ?? [];
   if (first === undefined) return undefined;
   return n === '1' ? first : `${first}-r${Number(n) - 1}`;
+}
+
+export function requestedVerifyId(cluster: string, askedAt: Date, nonce: string): string {
+  return `verify-${cluster}-${askedAt.toISOString().replace(/[-:.]/g, '')}-${nonce}`;
+}
+
+/** How often a scrub begins, in milliseconds. */
+export const SCRUB_EVERY_MS = 5 * 60_000;
+
+/** Replicas that look in the same five minutes make the same id. */
+export function scrubId(now: Date): string {
+  return `scrub-${Math.floor(now.getTime() / SCRUB_EVERY_MS)}`;
+}
+
+/** Whatever asks for it, one copy is made anew by one job a day. */
+export function repairId(cluster: string, snapshot: string, store: string, now: Date): string {
+  const day = now.toISOString().slice(0, 10).replaceAll('-', '');
+  return `repair-${cluster}-${snapshot}-${store}-${day}`.replaceAll(/[^A-Za-z0-9._-]/g, '-');
 }

@@ -2,6 +2,7 @@
 
 /**
  * What a person can ask for. `withdraw`, `cancel` and `decide` mean the requests of others: one's own can always be taken back.
+ * `prune`: the word that retention waits for before it removes much at once.
  * Whose approval counts for a request is frozen into it; `approve` says whom the configuration has in mind.
  */
 export type Action =
@@ -9,6 +10,7 @@ export type Action =
   | 'clusters'
   | 'status'
   | 'snapshots'
+  | 'verify'
   | 'hold'
   | 'release'
   | 'backup'
@@ -17,6 +19,8 @@ export type Action =
   | 'runbook'
   | 'audit'
   | 'cleanup'
+  | 'retention'
+  | 'prune'
   | 'enrol'
   | 'approve'
   | 'withdraw'
@@ -31,6 +35,7 @@ export const ROLE_FOR: Readonly<Record<Action, Role>> = {
   clusters: 'anyone',
   status: 'anyone',
   snapshots: 'anyone',
+  verify: 'operate',
   hold: 'operate',
   release: 'operate',
   backup: 'operate',
@@ -39,6 +44,8 @@ export const ROLE_FOR: Readonly<Record<Action, Role>> = {
   runbook: 'anyone',
   audit: 'anyone',
   cleanup: 'operate',
+  retention: 'anyone',
+  prune: 'operate',
   enrol: 'approve',
   approve: 'approve',
   withdraw: 'operate',

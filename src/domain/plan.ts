@@ -4,9 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import type { RestoreMode } from './restore-policy.ts';
+import type { Encoding, SnapshotRecord } from './snapshot.ts';
 
 /** Version of the plan's form; a digest never fits a plan of another form. */
-export const PLAN_FORMAT = 1;
+export const PLAN_FORMAT = 2;
 
 /** In their order; `swap` is the first one that touches data. */
 export type PhaseName =
@@ -114,10 +115,13 @@ export interface Plan {
   readonly mode: RestoreMode;
   readonly snapshot: {
     readonly id: string;
-    readonly key: string;
     readonly cluster: string;
     /** ISO time: everything written after it is lost. */
     readonly takenAt: string;
+    /** What lies in the store, and how it is made of the snapshot. */
+    readonly object: SnapshotRecord['object'];
+    readonly encoding: Encoding;
+    /** Of the snapshot as etcd gave it. */
     readonly size: number;
     readonly sha256: string;
     /** Decimal. */

@@ -46,9 +46,10 @@ export function makeRestorePlan(input: RestoreInput): Plan {
     mode: input.mode,
     snapshot: {
       id: snapshot.id,
-      key: snapshot.object.key,
       cluster: snapshot.cluster,
       takenAt: snapshot.takenAt,
+      object: snapshot.object,
+      encoding: snapshot.encoding,
       size: snapshot.size,
       sha256: snapshot.sha256,
       revision: snapshot.revisionBefore,

@@ -23,6 +23,8 @@ export interface RetentionSpec {
   readonly strayGraceMs: number;
 }
 
+export const KEEP_EVERYTHING: RetentionSpec = { policy: {}, mostAtOnce: 0, strayGraceMs: Infinity };
+
 export interface Hold {
   readonly reason: string;
   /** ISO time; undefined: until it is released. */
@@ -39,12 +41,24 @@ export interface Retained {
   readonly hold: Hold | undefined;
 }
 
+/** What keeps a snapshot; `none` keeps nothing. `no policy`: there is no rule at all. */
+export type Rule =
+  'newest' | 'held' | 'restore request' | 'only good copy' | 'no policy' | 'last' | 'days' | Period | 'none';
+
+export interface Reason {
+  readonly rule: Rule;
+  /** A few words for people, such as `daily 2026-11-21`. */
+  readonly words: string;
+}
+
 export interface Decision {
   readonly id: string;
   readonly keep: boolean;
-  /** Why it stays, a few words each; or the one reason why it goes. Never empty. */
-  readonly reasons: readonly string[];
+  /** Why it stays; or the one reason why it goes. Never empty. */
+  readonly reasons: readonly Reason[];
 }
+
+export const NOTHING_KEEPS: Reason = { rule: 'none', words: 'no rule keeps it' };
 
 const DAY_MS = 86_400_000;
 
@@ -64,13 +78,33 @@ export function applyRetention(
   const ofAll = verified.length === all.length ? ofVerified : keptByRules(policy, all, now, nameOf);
   const newest = (verified[0] ?? all[0])?.id;
   return all.map(({ id, isVerified, hold }) => {
-    const reasons = [
-      ...(id === newest ? [verified.length > 0 ? 'newest verified' : 'newest'] : []),
-      ...(hold !== undefined && isHeld(hold, now) ? [`held: ${hold.reason}`] : []),
+    const reasons: readonly Reason[] = [
+      ...(id === newest
+        ? [{ rule: 'newest', words: verified.length > 0 ? 'newest verified' : 'newest' } as const]
+        : []),
+      ...(hold !== undefined && isHeld(hold, now) ? [{ rule: 'held', words: `held: ${hold.reason}` } as const] : []),
       ...((isVerified ? ofVerified : ofAll).get(id) ?? []),
     ];
-    return reasons.length > 0 ? { id, keep: true, reasons } : { id, keep: false, reasons: ['no rule keeps it'] };
+    return reasons.length > 0 ? { id, keep: true, reasons } : { id, keep: false, reasons: [NOTHING_KEEPS] };
   });
+}
+
+/** False: everything stays. */
+export function hasRules(policy: RetentionPolicy): boolean {
+  return Object.values(policy).some((count) => count > 0);
+}
+
+/** Each rule in a few words, in the order of the type; empty when there is none. */
+export function rulesInWords(policy: RetentionPolicy): readonly string[] {
+  const { last = 0, days = 0 } = policy;
+  return [
+    ...(last > 0 ? [`the last ${last}`] : []),
+    ...(days > 0 ? [`${days} ${days === 1 ? 'day' : 'days'} back from the newest`] : []),
+    ...PERIODS.flatMap((period) => {
+      const count = policy[period] ?? 0;
+      return count > 0 ? [`${count} ${period}`] : [];
+    }),
+  ];
 }
 
 /** The share of the snapshots that would go at once, from 0 to 1. */
@@ -93,19 +127,18 @@ function keptByRules(
   list: readonly Retained[],
   now: Date,
   nameOf: (period: Period, at: Date) => string,
-): ReadonlyMap<string, readonly string[]> {
-  const kept = new Map<string, string[]>();
-  const keep = ({ id }: Retained, reason: string): void => {
-    kept.set(id, [...(kept.get(id) ?? []), reason]);
+): ReadonlyMap<string, readonly Reason[]> {
+  const kept = new Map<string, Reason[]>();
+  const keep = ({ id }: Retained, rule: Rule, words: string): void => {
+    kept.set(id, [...(kept.get(id) ?? []), { rule, words }]);
   };
   const { last = 0, days = 0 } = policy;
-  const hasRule = last > 0 || days > 0 || PERIODS.some((period) => (policy[period] ?? 0) > 0);
-  if (!hasRule) for (const each of list) keep(each, 'no policy');
-  for (const each of list.slice(0, last)) keep(each, `among the last ${last}`);
+  if (!hasRules(policy)) for (const each of list) keep(each, 'no policy', 'no policy');
+  for (const each of list.slice(0, last)) keep(each, 'last', `among the last ${last}`);
   for (const each of days > 0 ? youngerThan(days, list, now) : [])
-    keep(each, `within ${days} ${days === 1 ? 'day' : 'days'} of the newest`);
+    keep(each, 'days', `within ${days} ${days === 1 ? 'day' : 'days'} of the newest`);
   for (const period of PERIODS) {
-    for (const [each, reason] of newestOfEach(period, policy[period] ?? 0, list, nameOf)) keep(each, reason);
+    for (const [each, words] of newestOfEach(period, policy[period] ?? 0, list, nameOf)) keep(each, period, words);
   }
   return kept;
 }
@@ -148,8 +181,14 @@ function periodNames(timezone: string): (period: Period, at: Date) => string {
     hour: '2-digit',
     timeZoneName: 'longOffset',
   });
+  const known = new Map<number, ReadonlyMap<string, string>>();
+  const partsOf = (at: Date): ReadonlyMap<string, string> => {
+    const parts = known.get(at.getTime()) ?? new Map(format.formatToParts(at).map(({ type, value }) => [type, value]));
+    known.set(at.getTime(), parts);
+    return parts;
+  };
   return (period, at) => {
-    const parts = new Map(format.formatToParts(at).map(({ type, value }) => [type, value]));
+    const parts = partsOf(at);
     const part = (type: Intl.DateTimeFormatPartTypes): string => parts.get(type) ?? '';
     const [year, month, day] = [part('year'), part('month'), part('day')];
     const offset = part('timeZoneName').replace('GMT', '');

@@ -1,5 +1,7 @@
 /** Owns how a plan reads as a runbook: Markdown that a person could follow by hand, command by command. */
 import { planDigest, type Phase, type Plan, type Step } from './plan.ts';
+import { quote } from './restore/shell.ts';
+import { isPlain } from './snapshot.ts';
 
 /** Markdown; the same plan gives the same text. */
 export function renderRunbook(plan: Plan): string {
@@ -9,7 +11,7 @@ export function renderRunbook(plan: Plan): string {
     '',
     `Plan \`${planDigest(plan)}\`, request ${inline(plan.request)}.`,
     '',
-    `- Snapshot: ${inline(snapshot.key)}, ${snapshot.size} bytes, sha256 \`${snapshot.sha256}\`, revision ${snapshot.revision}`,
+    `- Snapshot: ${inline(snapshot.object.key)}, ${snapshot.size} bytes, sha256 \`${snapshot.sha256}\`, revision ${snapshot.revision}`,
     `- Lost: everything written after ${snapshot.takenAt}, when the snapshot was taken`,
     `- Mode: ${plan.mode === 'all-members' ? 'the snapshot is restored on every member' : 'one member is restored, the others join it with empty data'}`,
     `- Token of the new cluster: ${inline(plan.token)}`,
@@ -23,12 +25,39 @@ export function renderRunbook(plan: Plan): string {
       `- ${inline(member.name)} on ${inline(member.node)}, ${member.peerUrls.map(inline).join(', ')}, ${idText(member.predictedId)}`,
       ...member.oldData.map((path) => `  - old data: ${inline(path)}`),
     ]),
+    ...decodingLines(snapshot),
     ...plan.phases.flatMap((phase, i) => phaseLines(phase, i + 1)),
     '',
     '## If a step fails',
     'Before the data are swapped, and after it too: take back what was done, phase by phase from the last to the first, with the script named "Undo" of each step.',
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** How a person makes the snapshot of what lies in the store; nothing where they are the same. */
+function decodingLines({ object, encoding }: Plan['snapshot']): readonly string[] {
+  if (isPlain(encoding)) return [];
+  const { compression, encryption, recipients } = encoding;
+  const file = quote(object.key.split('/').at(-1) ?? '');
+  const isPassphrase = recipients.includes('passphrase');
+  const whose = isPassphrase ? 'its passphrase' : `the identity of one of ${recipients.map(inline).join(', ')}`;
+  const steps = [
+    ...(encryption === 'age' ? [isPassphrase ? `age -d ${file}` : `age -d -i IDENTITY_FILE ${file}`] : []),
+    ...(compression === 'zstd' ? [encryption === 'age' ? 'zstd -d' : `zstd -d -c ${file}`] : []),
+  ];
+  return [
+    '',
+    '## Before you begin',
+    `The store holds the snapshot ${wordsFor(encoding)}: ${inline(object.key)}, ${object.size} bytes, sha256 \`${object.sha256}\`. Get it from there${encryption === 'age' ? `, to a machine with ${whose}` : ''}, and make the snapshot of it:`,
+    '',
+    ...fenced(`${steps.join(' | ')} > snapshot.db`),
+  ];
+}
+
+function wordsFor({ compression, encryption }: Plan['snapshot']['encoding']): string {
+  return [...(compression === 'zstd' ? ['compressed'] : []), ...(encryption === 'age' ? ['encrypted'] : [])].join(
+    ' and ',
+  );
 }
 
 function idText(id: string | undefined): string {

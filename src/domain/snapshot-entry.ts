@@ -181,7 +181,7 @@ export function holdKeyFor(
 }
 
 /** What has to go with a snapshot, the manifest first: until its object is gone too, it is only a stray. */
-export function keysOf(entry: SnapshotEntry, object: string): readonly string[] {
+export function keysOf(entry: Pick<SnapshotEntry, 'cluster' | 'id' | 'origin'>, object: string): readonly string[] {
   return [manifestKeyFor(entry), object, holdKeyFor(entry, object), damageKey(entry.cluster, entry.id)];
 }
 

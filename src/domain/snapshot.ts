@@ -18,6 +18,11 @@ export interface Encoding {
 
 export const PLAIN: Encoding = { compression: 'none', encryption: 'none', recipients: [] };
 
+/** The stored object is the snapshot itself. */
+export function isPlain({ compression, encryption }: Encoding): boolean {
+  return compression === 'none' && encryption === 'none';
+}
+
 /** The manifest, as stored in JSON. uint64 values are decimal strings, times are ISO 8601 in UTC, sizes bytes. */
 export interface SnapshotRecord {
   /** 1: written before there were encodings; it has no seal either. */
@@ -78,6 +83,13 @@ export function clusterPrefix(cluster: string): string {
 export function objectKey(cluster: string, id: string, { compression, encryption }: Encoding = PLAIN): string {
   const suffix = `${compression === 'zstd' ? '.zst' : ''}${encryption === 'age' ? '.age' : ''}`;
   return `${clusterPrefix(cluster)}${id}.db${suffix}`;
+}
+
+/** Every name that this snapshot's object may have: the configuration may have changed since its upload was begun. */
+export function possibleObjectKeys(cluster: string, id: string): readonly string[] {
+  return (['none', 'zstd'] as const).flatMap((compression) =>
+    (['none', 'age'] as const).map((encryption) => objectKey(cluster, id, { compression, encryption, recipients: [] })),
+  );
 }
 
 export const MANIFEST_SUFFIX = '.manifest.json';

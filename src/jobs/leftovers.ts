@@ -29,7 +29,12 @@ export async function clearLeftovers(
 /** How long a job waits when the cluster is busy with something else. */
 export const BUSY_WAIT_MS = 5_000;
 /** How long a store that is away is asked again, at growing intervals. */
-const SWEEP_WAITS_MS = [10_000, 60_000, 300_000, 1_800_000] as const;
+const STORE_WAITS_MS = [10_000, 60_000, 300_000, 1_800_000] as const;
+
+/** Milliseconds until the next attempt after this one, which counts from 1. */
+export function waitForStore(attempt: number): number {
+  return STORE_WAITS_MS[Math.min(attempt, STORE_WAITS_MS.length) - 1] ?? BUSY_WAIT_MS;
+}
 
 /** What a sweep needs of the world. */
 export interface SweepDeps {
@@ -52,8 +57,7 @@ export async function runSweep(job: SweepJob, context: JobContext, deps: SweepDe
   } catch (error) {
     context.signal.throwIfAborted();
     deps.log.warn({ err: error, operation: job.id, store: job.store }, 'leftovers could not be cleared yet');
-    const waits = SWEEP_WAITS_MS;
-    return { kind: 'again', afterMs: waits[Math.min(context.attempt, waits.length) - 1] ?? BUSY_WAIT_MS };
+    return { kind: 'again', afterMs: waitForStore(context.attempt) };
   } finally {
     await lease.release();
   }

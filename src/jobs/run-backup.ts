@@ -3,18 +3,21 @@
  * The manifest is written last, under the lease, after trailer, size and read-back were checked.
  */
 import { KeyturnError, toProblem } from '../domain/error.ts';
+import { retentionId } from '../domain/job.ts';
 import type { BackupJob } from '../domain/job.ts';
 import { retryAfter } from '../domain/retry.ts';
 import { pickMember, type ClusterSpec, type ClusterStatus, type MemberStatus } from '../domain/cluster.ts';
 import { SnapshotCheck, type CheckedSnapshot } from '../domain/snapshot-check.ts';
 import {
+  isPlain,
   MANIFEST_FORMAT,
   manifestKey,
   objectKey,
   parseManifest,
-  PLAIN,
+  possibleObjectKeys,
   serialiseManifest,
   snapshotId,
+  type Encoding,
   type SnapshotRecord,
 } from '../domain/snapshot.ts';
 import type {
@@ -30,12 +33,15 @@ import type {
   Log,
   Publish,
   SnapshotCatalogue,
+  SnapshotCoder,
   SnapshotStore,
 } from '../ports.ts';
 import { newestGood } from '../stored/read-snapshots.ts';
 import { Copies, type Leftover } from './copies.ts';
+import { Measure } from './measure.ts';
 import { BUSY_WAIT_MS, clearLeftovers } from './leftovers.ts';
 import { timeLimit } from './time-limit.ts';
+import { queueRepair } from './verify/queue-repair.ts';
 
 export interface BackupDeps {
   readonly clusters: ReadonlyMap<string, ClusterSpec>;
@@ -44,6 +50,7 @@ export interface BackupDeps {
   readonly lease: ClusterLease;
   readonly queue: JobQueue;
   readonly catalogue: SnapshotCatalogue;
+  readonly coder: SnapshotCoder;
   readonly calendar: CronCalendar;
   readonly publish: Publish;
   readonly clock: Clock;
@@ -56,6 +63,7 @@ export interface BackupDeps {
 const PROGRESS_EVERY_MS = 1_000;
 /** A store that is away is swept after so long. */
 const SWEEP_ATTEMPTS = 50;
+const RETENTION_ATTEMPTS = 3;
 
 /** Works on one attempt. Failures are told and answered with 'again' or 'done'; it throws only when it is to stop. */
 export async function runBackup(job: BackupJob, context: JobContext, deps: BackupDeps): Promise<JobResult> {
@@ -71,6 +79,8 @@ export async function runBackup(job: BackupJob, context: JobContext, deps: Backu
     // When this can't be told the job comes again, and the next attempt finds the snapshot: nothing has failed.
     await deps.publish({ type: 'backup.stored', ...base(job, deps), ...end, nextRunAt: nextRunAt(spec, deps) });
     deps.log.info({ operation: job.id, attempt: context.attempt, snapshot: end.record.id }, 'backup stored');
+    await repairLater(deps, job, end);
+    await retainLater(deps, job);
     return { kind: 'done' };
   } finally {
     await lease.release();
@@ -147,11 +157,12 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
   await deps.publish({ type: 'backup.started', ...base(job, deps), ...started(attempt, member) });
 
   await context.remember(id);
-  const copies = await Copies.begin(stores, objectKey(job.cluster, id), signal);
+  const encoding = deps.coder.encodingFor(attempt.spec.backup.compression);
+  const copies = await Copies.begin(stores, objectKey(job.cluster, id, encoding), signal);
   try {
-    const read = await copyStream(attempt, member, copies);
+    const read = await copyStream(attempt, member, encoding, copies);
     const after = await session.countKeys(member);
-    await copies.complete(read.checked.size);
+    await copies.complete(read.stored.size);
     const record: SnapshotRecord = {
       format: MANIFEST_FORMAT,
       id,
@@ -163,8 +174,8 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
       revisionBefore: String(before.revision),
       revisionAfter: String(after.revision),
       keys: String(before.keys),
-      object: { key: copies.key, ...read.checked },
-      encoding: PLAIN,
+      object: { key: copies.key, ...read.stored },
+      encoding,
       ...read.checked,
       source: read.source,
       takenAt: takenAt.toISOString(),
@@ -191,28 +202,51 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
   }
 }
 
-/** Reads the member's stream once, to its end, into every copy. */
-async function copyStream(
-  { job, deps, spec, session, signal }: Attempt,
-  member: MemberStatus,
-  copies: Copies,
-): Promise<{ checked: CheckedSnapshot; source: SnapshotRecord['source']; fallbackReason: string | undefined }> {
+interface Copied {
+  readonly checked: CheckedSnapshot;
+  /** The bytes of the object. */
+  readonly stored: { readonly size: number; readonly sha256: string };
+  readonly source: SnapshotRecord['source'];
+  readonly fallbackReason: string | undefined;
+}
+
+/** Reads the member's stream once, to its end, into every copy. What etcd gave is checked before it is encoded. */
+async function copyStream(attempt: Attempt, member: MemberStatus, encoding: Encoding, copies: Copies): Promise<Copied> {
+  const { deps, spec, session, signal } = attempt;
   const { stallTimeoutMs, rateLimit } = spec.backup;
   const stream = await session.openSnapshot(member, { signal, stallTimeoutMs, rateLimit });
+  const { source, fallbackReason } = stream;
   try {
     const check = new SnapshotCheck();
-    let toldAt = deps.clock.now().getTime();
-    for await (const chunk of stream.chunks) {
-      check.update(chunk);
-      await copies.write(chunk);
-      const now = deps.clock.now().getTime();
-      if (now - toldAt < PROGRESS_EVERY_MS) continue;
-      toldAt = now;
-      tell(deps, { type: 'backup.progress', ...base(job, deps), bytes: check.size, expectedBytes: member.dbSize });
+    const chunks = followed(attempt, member, stream.chunks, check);
+    if (isPlain(encoding)) {
+      for await (const chunk of chunks) await copies.write(chunk);
+      const checked = check.finish();
+      return { checked, stored: checked, source, fallbackReason };
     }
-    return { checked: check.finish(), source: stream.source, fallbackReason: stream.fallbackReason };
+    const object = new Measure();
+    for await (const chunk of object.of(deps.coder.encode(encoding, chunks, signal))) await copies.write(chunk);
+    return { checked: check.finish(), stored: object.finish(), source, fallbackReason };
   } finally {
     stream.close();
+  }
+}
+
+/** The same chunks, checked on their way; now and then their number is told. */
+async function* followed(
+  { job, deps }: Attempt,
+  member: MemberStatus,
+  chunks: AsyncIterable<Uint8Array>,
+  check: SnapshotCheck,
+): AsyncGenerator<Uint8Array> {
+  let toldAt = deps.clock.now().getTime();
+  for await (const chunk of chunks) {
+    check.update(chunk);
+    yield chunk;
+    const now = deps.clock.now().getTime();
+    if (now - toldAt < PROGRESS_EVERY_MS) continue;
+    toldAt = now;
+    tell(deps, { type: 'backup.progress', ...base(job, deps), bytes: check.size, expectedBytes: member.dbSize });
   }
 }
 
@@ -301,7 +335,7 @@ async function clearEarlier(
   deps: BackupDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  const keys = context.remembered.map((id) => objectKey(job.cluster, id));
+  const keys = context.remembered.flatMap((id) => possibleObjectKeys(job.cluster, id));
   const left: Leftover[] = [];
   for (const store of stores) {
     try {
@@ -324,6 +358,24 @@ async function sweepLater(deps: BackupDeps, job: BackupJob, left: readonly Lefto
         deps.log.warn({ err: error, operation: job.id, store: store.name, key }, 'no sweep could be queued');
       });
   }
+}
+
+/** What is not queued now is found by the next scrub. */
+async function repairLater(deps: BackupDeps, job: BackupJob, { record, copies }: Finished): Promise<void> {
+  for (const { store, problem } of copies) {
+    if (problem === undefined) continue;
+    await queueRepair(deps, job.cluster, record.id, store).catch((error: unknown) => {
+      deps.log.warn({ err: error, operation: job.id, store }, 'no repair could be queued');
+    });
+  }
+}
+
+/** Only a backup that is stored makes room for itself. What is not queued now is done after the next one. */
+async function retainLater(deps: BackupDeps, { id, cluster }: BackupJob): Promise<void> {
+  const retention = { id: retentionId(id), cluster, after: id, confirmed: undefined, origin: undefined } as const;
+  await deps.queue
+    .add({ kind: 'retention', ...retention }, { attempts: RETENTION_ATTEMPTS })
+    .catch((error: unknown) => deps.log.warn({ err: error, operation: id }, 'no retention could be queued'));
 }
 
 /** Tells of the failure, and says whether it is tried again. */

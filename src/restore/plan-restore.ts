@@ -5,12 +5,16 @@ import { sha256Of } from '../domain/plan.ts';
 import type { Plan } from '../domain/plan.ts';
 import { makeRestorePlan, stopLastOf } from '../domain/restore-plan.ts';
 import type { SnapshotRecord } from '../domain/snapshot.ts';
-import type { EtcdClient, EtcdSession, SnapshotCatalogue } from '../ports.ts';
+import type { EtcdClient, EtcdSession, SnapshotCatalogue, SnapshotCoder } from '../ports.ts';
 import { findSnapshot } from '../stored/read-snapshots.ts';
 
 export interface PlanDeps {
   readonly etcd: EtcdClient;
   readonly catalogue: SnapshotCatalogue;
+}
+
+export interface PlanAgainDeps extends PlanDeps {
+  readonly coder: Pick<SnapshotCoder, 'obstacle'>;
 }
 
 export interface PlanWish {
@@ -35,18 +39,29 @@ export async function planRestore(deps: PlanDeps, wish: PlanWish, signal: AbortS
 
 /**
  * The plan as it would be made now, for the same wish: it has the digest of `approved` when nothing that matters has
- * changed, manifest and configuration included. Also throws store.not-found when the snapshot is gone.
+ * changed, manifest and configuration included. Also throws store.not-found when the snapshot is gone, and what
+ * `requireReadable` throws.
  */
 export async function planAgain(
-  deps: PlanDeps,
+  deps: PlanAgainDeps,
   spec: ClusterSpec,
   approved: Plan,
   signal: AbortSignal,
 ): Promise<Planned> {
   const snapshot = await findSnapshot(deps.catalogue, approved.snapshot.cluster, approved.snapshot.id);
+  await requireReadable(deps.coder, snapshot);
   const { request, mode } = approved;
   const wish = { spec, request, snapshot, mode, foreignSnapshotConfirmed: snapshot.cluster !== spec.name };
   return planWith(deps, wish, stopLastOf(approved), signal);
+}
+
+/** Throws encryption.no-identity, compression.failed when this machine can't make the snapshot of what is stored. */
+export async function requireReadable(coder: PlanAgainDeps['coder'], { id, encoding }: SnapshotRecord): Promise<void> {
+  const obstacle = await coder.obstacle(encoding);
+  if (obstacle === undefined) return;
+  throw new KeyturnError(obstacle.code, `Snapshot ${id} can't be read here. ${obstacle.message}`, {
+    hint: obstacle.hint,
+  });
 }
 
 async function planWith(

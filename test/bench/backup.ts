@@ -35,6 +35,7 @@ export async function benchBackup({ size, runs, onProgress, onResult }: BackupBe
     await stage.backup(stage.cluster({}), 'warm-up');
 
     await compareTimes(stage, runs, onProgress, tell);
+    await compareEncoded(stage, runs, onProgress, tell);
     await compareDisk(stage, onProgress, tell);
     await compareLatency(stage, runs, onProgress, tell);
     await measureFarAway(stage, runs, onProgress, tell);
@@ -74,6 +75,35 @@ async function compareTimes(stage: Stage, runs: number, onProgress: (line: strin
   tell('throughput', median(reports.map(({ bytes, wallMs }) => bytes / wallMs / 1000)), 'MB/s');
   tell('peak_memory_mb', Math.max(...reports.map(({ peakMemory }) => peakMemory)) / 1e6, 'MB');
   tell('bot_disk_bytes', Math.max(...reports.map(({ diskBytes }) => diskBytes)), 'B');
+}
+
+/** To two stores: plain, and compressed and encrypted. */
+async function compareEncoded(
+  stage: Stage,
+  runs: number,
+  onProgress: (line: string) => void,
+  tell: Tell,
+): Promise<void> {
+  const stores = stage.stores.map(({ name }) => name);
+  const plain: BackupReport[] = [];
+  const encoded: BackupReport[] = [];
+  const reads: number[] = [];
+  for (let round = 1; round <= runs; round += 1) {
+    onProgress(`bench: two stores, round ${round} of ${runs}`);
+    plain.push(await stage.backup(stage.cluster({ stores }), `two-${round}`));
+    await stage.empty();
+    const before = await stage.snapshotReads();
+    encoded.push(await stage.encodedBackup(stage.cluster({ stores, compression: 'zstd' }), `encoded-${round}`));
+    reads.push((await stage.snapshotReads()) - before);
+    await stage.empty();
+  }
+  const wall = (reports: readonly BackupReport[]): number => median(reports.map(({ wallMs }) => wallMs)) / 1000;
+  tell('two_stores_wall', wall(plain), 's');
+  tell('encoded_two_stores_wall', wall(encoded), 's');
+  tell('encoded_two_stores_wall_ratio', wall(encoded) / wall(plain), 'ratio');
+  tell('encoded_stored_share', median(encoded.map(({ bytes, storedBytes }) => storedBytes / bytes)), 'ratio');
+  tell('encoded_peak_memory_mb', Math.max(...encoded.map(({ peakMemory }) => peakMemory)) / 1e6, 'MB');
+  tell('snapshot_reads', Math.max(...reads), 'reads');
 }
 
 interface Cost {

@@ -34,6 +34,7 @@ import { audited } from '../../src/restore/audited.ts';
 import { planRestore } from '../../src/restore/plan-restore.ts';
 import { newestGood } from '../../src/stored/read-snapshots.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
+import { coderOf } from '../support/coder.ts';
 import { approvalsWorld } from '../support/approvals.ts';
 import { alice, APPROVERS, bob, draft } from '../support/requests.ts';
 import { peakMemoryOf } from './results.ts';
@@ -72,6 +73,7 @@ const deps: RestoreDeps = {
   clusters: new Map([[cluster.name, cluster]]),
   stores: new Map([[s3.name, s3]]),
   catalogue: catalogue([s3], () => [s3.name]),
+  coder: coderOf(),
   etcd: etcdClient(shell, { steps }),
   shell,
   steps,

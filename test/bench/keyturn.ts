@@ -17,6 +17,7 @@ import { runBackup } from '../../src/jobs/run-backup.ts';
 import { fakeCatalogue } from '../fakes/catalogue.ts';
 import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
+import { coderOf } from '../support/coder.ts';
 import { peakMemoryOf } from './results.ts';
 // What a worker has loaded besides; its memory counts.
 import '../../src/adapters/log.ts';
@@ -24,24 +25,28 @@ import '../../src/adapters/redis/queue.ts';
 
 export interface BackupTask {
   readonly cluster: ClusterSpec;
-  readonly store: S3StoreOptions;
+  readonly stores: readonly S3StoreOptions[];
   readonly id: string;
+  /** age recipients; empty: not encrypted. */
+  readonly recipients: readonly string[];
 }
 
 export interface BackupReport {
   /** From the job's start to its end. */
   readonly wallMs: number;
   readonly bytes: number;
-  /** The most memory that the process ever had, in bytes. */
+  readonly storedBytes: number;
+  /** The most memory that the process ever had, in bytes, and of its children. */
   readonly peakMemory: number;
   /** What it wrote to disks meanwhile, in bytes. */
   readonly diskBytes: number;
   readonly objectKey: string;
 }
 
-async function backup({ cluster, store, id }: BackupTask): Promise<BackupReport> {
-  const target = s3Store(store, systemClock);
+async function backup({ cluster, stores, id, recipients }: BackupTask): Promise<BackupReport> {
+  const targets = stores.map((store) => s3Store(store, systemClock));
   const events: KeyturnEvent[] = [];
+  let childPeak = 0;
   const job: BackupJob = {
     kind: 'backup',
     id,
@@ -57,13 +62,17 @@ async function backup({ cluster, store, id }: BackupTask): Promise<BackupReport>
     { attempt: 1, attempts: 1, signal: new AbortController().signal, remembered: [], remember: async () => undefined },
     {
       clusters: new Map([[cluster.name, cluster]]),
-      stores: new Map([[target.name, target]]),
+      stores: new Map(targets.map((target) => [target.name, target])),
       etcd: etcdClient(sshShell({ bastions: [] }), { steps: detachedSteps() }),
       lease: fakeClusterLease(),
       queue: fakeJobQueue(systemClock),
       catalogue: fakeCatalogue(() => ({ snapshots: [], problems: [] })),
+      coder: coderOf({ recipients }),
       calendar: cronCalendar,
-      publish: async (event) => void events.push(event),
+      publish: async (event) => {
+        events.push(event);
+        childPeak = Math.max(childPeak, childrenPeak());
+      },
       clock: systemClock,
       log: { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error },
       version: '0.0.0',
@@ -75,10 +84,23 @@ async function backup({ cluster, store, id }: BackupTask): Promise<BackupReport>
   return {
     wallMs,
     bytes: last.record.size,
-    peakMemory: peakMemoryOf(readFileSync('/proc/self/status', 'utf8')),
+    storedBytes: last.record.object.size,
+    peakMemory: peakMemoryOf(readFileSync('/proc/self/status', 'utf8')) + childPeak,
     diskBytes: diskBytes() - written,
     objectKey: last.record.object.key,
   };
+}
+
+/** A compressor in a process of its own is the bot's memory too. */
+function childrenPeak(): number {
+  const pids = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ').filter(Boolean);
+  return pids.reduce((sum, pid) => {
+    try {
+      return sum + peakMemoryOf(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    } catch {
+      return sum;
+    }
+  }, 0);
 }
 
 function diskBytes(): number {

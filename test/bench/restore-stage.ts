@@ -59,7 +59,9 @@ async function furnish(
   onProgress('bench: taking the snapshot');
   const [spec, store] = [specOf(environment, cluster), storeOf(environment)];
   const backups = startProgram(nodes, 'keyturn', {});
-  backups.say(JSON.stringify({ cluster: spec, store, id: 'the-snapshot' } satisfies BackupTask));
+  backups.say(
+    JSON.stringify({ cluster: spec, stores: [store], id: 'the-snapshot', recipients: [] } satisfies BackupTask),
+  );
   const { objectKey: key } = JSON.parse(await backups.line()) as BackupReport;
   await backups.end();
   const snapshotFile = join(dir, 'snapshot.db');
@@ -111,7 +113,7 @@ function specOf({ nodes }: Environment, cluster: LocalCluster): ClusterSpec {
   return { ...spec, name: cluster.name, backup };
 }
 
-function storeOf({ s3 }: Environment): BackupTask['store'] {
+function storeOf({ s3 }: Environment): BackupTask['stores'][number] {
   const { accessKey: accessKeyId, secretKey: secretAccessKey, bucket } = S3_ACCESS;
   return {
     name: 's3',

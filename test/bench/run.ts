@@ -1,6 +1,7 @@
 /** Owns `npm run bench -- <benchmark>`: what can be measured, with which options, and how results are printed. */
 import { Command, InvalidArgumentError } from 'commander';
-import { becomeRoot } from '../../deploy/local/parts/host.ts';
+import { becomeRoot, defaultCacheDir } from '../../deploy/local/parts/host.ts';
+import { pathWithTools } from '../../deploy/local/parts/tools.ts';
 import { benchAcks } from './acks.ts';
 import { benchBackup } from './backup.ts';
 import { benchRestore } from './restore.ts';
@@ -29,6 +30,7 @@ program
   .option('--runs <count>', 'rounds of each measurement', count, 3)
   .action(async ({ json, size, runs }: { json?: true; size: number; runs: number }) => {
     await becomeRoot();
+    process.env['PATH'] = await pathWithTools({ cacheDir: defaultCacheDir(), onProgress });
     await benchBackup({ size, runs, onResult: printer(json), onProgress });
   });
 

@@ -12,6 +12,9 @@ import type { BackupReport, BackupTask } from './keyturn.ts';
 import { bySsh, compilePrograms, letRootIn, startProgram, type Program } from './programs.ts';
 
 const S3 = { accessKey: 'keyturn:bench', secretKey: 'local-only-s3-secret', bucket: 'bench', port: 8080 };
+const STORES = ['s3', 'second'];
+/** Nobody has its identity: what is stored here is thrown away. */
+const RECIPIENT = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
 const PKI = '/etc/kubernetes/pki/etcd';
 
 export interface Stage {
@@ -21,11 +24,19 @@ export interface Stage {
   cluster(change: {
     readonly rateLimit?: number;
     readonly ssh?: { readonly address: string; readonly port: number };
+    readonly compression?: ClusterSpec['backup']['compression'];
+    /** Names of `stores`; default: the first. */
+    readonly stores?: readonly string[];
   }): ClusterSpec;
-  readonly store: BackupTask['store'];
+  /** Two, on one server. */
+  readonly stores: BackupTask['stores'];
   /** Starts one of the benchmark's programs in the nodes' network. */
   start(program: string, argument: unknown): Program;
   backup(cluster: ClusterSpec, id: string): Promise<BackupReport>;
+  /** In a process of its own, so that its memory is told by itself. */
+  encodedBackup(cluster: ClusterSpec, id: string): Promise<BackupReport>;
+  /** How often a snapshot of this etcd was begun to be read, as etcd itself counts. */
+  snapshotReads(): Promise<number>;
   /** Runs the classic script by ssh, to its end. */
   classic(): Promise<unknown>;
   /** Removes every object of the bucket. */
@@ -98,27 +109,29 @@ function assemble(
   const start: Stage['start'] = (program, argument) => startProgram(nodes, program, argument);
   /** As in earnest: one process for all backups, which lives on between them. */
   let worker: Program | undefined;
-  const store: BackupTask['store'] = {
-    name: 's3',
+  let encoder: Program | undefined;
+  const recipients = [RECIPIENT];
+  const stores = STORES.map((name): BackupTask['stores'][number] => ({
+    name,
     endpoint,
     region: 'us-east-1',
     bucket: S3.bucket,
-    prefix: 'keyturn',
+    prefix: `keyturn-${name}`,
     forcePathStyle: true,
     allowPlainHttp: true,
     caFile: undefined,
     credentials: { accessKeyId: S3.accessKey, secretAccessKey: S3.secretKey },
-  };
+  }));
   return {
     node,
     access,
-    store,
+    stores,
     start,
     stop: async () => {
-      await worker?.end();
+      await Promise.all([worker?.end(), encoder?.end()]);
       await stop();
     },
-    cluster: ({ rateLimit, ssh }) => ({
+    cluster: ({ rateLimit, ssh, compression = 'none', stores: wanted = STORES.slice(0, 1) }) => ({
       name: 'bench',
       nodes: [
         {
@@ -131,12 +144,12 @@ function assemble(
       backup: {
         schedule: undefined,
         timezone: 'UTC',
-        stores: ['s3'],
+        stores: wanted,
         rpoMs: undefined,
         timeoutMs: 600_000,
         stallTimeoutMs: 30_000,
         rateLimit,
-        compression: 'none',
+        compression,
         attempts: 1,
       },
       retention: retentionSpec(),
@@ -144,8 +157,18 @@ function assemble(
     }),
     backup: async (cluster, id) => {
       worker ??= start('keyturn', {});
-      worker.say(JSON.stringify({ cluster, store, id } satisfies BackupTask));
+      worker.say(JSON.stringify({ cluster, stores, id, recipients: [] } satisfies BackupTask));
       return JSON.parse(await worker.line()) as BackupReport;
+    },
+    encodedBackup: async (cluster, id) => {
+      encoder ??= start('keyturn', {});
+      encoder.say(JSON.stringify({ cluster, stores, id, recipients } satisfies BackupTask));
+      return JSON.parse(await encoder.line()) as BackupReport;
+    },
+    snapshotReads: async () => {
+      const files = ['--cacert', `${PKI}/ca.crt`, '--cert', `${PKI}/server.crt`, '--key', `${PKI}/server.key`];
+      const { stdout } = await node.exec(['curl', '-sS', ...files, 'https://127.0.0.1:2379/metrics']);
+      return Number(/^grpc_server_started_total\{.*grpc_method="Snapshot".*\} (\S+)$/m.exec(stdout)?.[1]);
     },
     classic: () => bySsh(nodes, node, CLASSIC),
     empty: () => bySsh(nodes, node, `s3cmd del --recursive --force s3://${S3.bucket} >/dev/null`),

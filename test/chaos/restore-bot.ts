@@ -32,6 +32,7 @@ import { audited } from '../../src/restore/audited.ts';
 import { planRestore } from '../../src/restore/plan-restore.ts';
 import { newestGood } from '../../src/stored/read-snapshots.ts';
 import { jobContext } from '../jobs/world.ts';
+import { coderOf } from '../support/coder.ts';
 import { approvalsWorld } from '../support/approvals.ts';
 import { alice, bob, done, draft } from '../support/requests.ts';
 import type { Moment } from './restore-moments.ts';
@@ -98,6 +99,7 @@ const deps: JobDeps = {
   clusters: new Map([[cluster.name, cluster]]),
   stores: new Map([[store.name, store]]),
   catalogue: catalogue([store], () => [store.name]),
+  coder: coderOf(),
   calendar: cronCalendar,
   etcd: etcdClient(shell, { steps }),
   shell,
@@ -113,6 +115,7 @@ const deps: JobDeps = {
   clock,
   log,
   version: '0.0.0',
+  retentionOf: () => cluster.retention,
 };
 
 function ordersOf(request: string): Orders {

@@ -14,6 +14,7 @@ import { slackClient, startChat } from '../../src/chat/app.ts';
 import { peopleDirectory } from '../../src/chat/people.ts';
 import type { RestoreCommandDeps } from '../../src/commands/deps.ts';
 import { buildCommands } from '../../src/commands/index.ts';
+import type { RetentionCommandDeps } from '../../src/commands/show-retention.ts';
 import type { RestoreEvent } from '../../src/domain/event.ts';
 import type { ApprovalPolicy } from '../../src/domain/restore-policy.ts';
 import { progress, start } from '../../src/domain/restore-execution.ts';
@@ -59,7 +60,7 @@ async function world(approvals: Partial<ApprovalPolicy> = {}, change: Partial<Re
   const secrets = { botToken: workspace.tokens.bot, apiUrl: workspace.apiUrl };
   const slack = slackClient({ ...secrets, log: silentLog }, 1);
   const restore = restorePolicy({ approvals: { ...policy({ groups: [APPROVERS] }), ...approvals } });
-  const deps: RestoreCommandDeps = {
+  const deps: RestoreCommandDeps & RetentionCommandDeps = {
     ...restoreWorld().deps,
     ...restoreParts(),
     clusters: ['prod-eu', 'staging'].map((name) => ({ ...spec(name), nodes: NODES.map((n) => nodeSpec(n)), restore })),

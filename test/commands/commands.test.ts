@@ -319,11 +319,11 @@ describe('snapshots and help', () => {
         .map((e) => e.action);
     const reading = ['approvals', 'runbook', 'audit'];
     expect(allowed(operator)).toEqual([
-      ...['clusters', 'status', 'backup', 'snapshots', 'hold', 'release'],
+      ...['clusters', 'status', 'backup', 'snapshots', 'verify', 'retention', 'hold', 'release'],
       ...reading,
       ...['cleanup', 'help'],
     ]);
-    expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', ...reading, 'help']);
+    expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', 'retention', ...reading, 'help']);
     expect(allowed(guest)).toEqual(['help']);
   });
 });

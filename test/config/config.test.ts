@@ -55,7 +55,7 @@ describe('a right file', () => {
       timeoutMs: 3_600_000,
       stallTimeoutMs: 60_000,
       rateLimit: undefined,
-      compression: 'none',
+      compression: 'zstd',
       attempts: 3,
     });
     expect(config.slack).toMatchObject({ mode: 'socket', command: '/etcd', botToken: { env: 'SLACK_BOT_TOKEN' } });

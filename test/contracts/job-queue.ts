@@ -1,6 +1,6 @@
 /** Owns what every JobQueue must do; run on the fake and on Redis. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { BackupJob, Job, SweepJob } from '../../src/domain/job.ts';
+import type { BackupJob, Job, RestoreJob, SweepJob } from '../../src/domain/job.ts';
 import type { JobContext, JobQueue, JobResult, Worker } from '../../src/ports.ts';
 import { deferred } from './deferred.ts';
 
@@ -25,6 +25,8 @@ export function backupJob(id: string, cluster = 'prod'): BackupJob {
 }
 
 const sweepJob = (id: string, cluster: string): SweepJob => ({ kind: 'sweep', id, cluster, store: 's3', keys: ['k'] });
+
+const restoreJob = (id: string): RestoreJob => ({ kind: 'restore', id, cluster: 'prod', request: 'r-1' });
 
 /** A handler's promise that the test ends, or that fails when the signal is aborted. */
 function untilAborted(context: JobContext): Promise<never> {
@@ -209,6 +211,29 @@ export function jobQueueContract(name: string, start: () => Promise<QueueBench>)
       open.resolve(undefined);
       await vi.waitFor(async () => expect(await queue.pendingBackup('b-4')).toBe(undefined), PATIENCE);
       expect(most).toBe(2);
+    });
+
+    test('a restore starts while every slot for backups is taken, and stop ends the jobs of all lanes', async () => {
+      const running: string[] = [];
+      const ended: string[] = [];
+      const worker = await work(
+        async (job, context) => {
+          running.push(job.id);
+          return untilAborted(context).catch((error: unknown) => {
+            ended.push(job.id);
+            throw error;
+          });
+        },
+        queue,
+        2,
+      );
+      for (const id of ['b-1', 'b-2', 'b-3']) await queue.add(backupJob(id, id), { attempts: 1 });
+      await vi.waitFor(() => expect(running).toHaveLength(2), PATIENCE);
+      await queue.add(restoreJob('r-1'), { attempts: 1 });
+      await vi.waitFor(() => expect(running).toContain('r-1'), PATIENCE);
+      expect(running).toHaveLength(3);
+      await worker.stop(30_000);
+      expect([...ended].sort()).toEqual([...running].sort());
     });
 
     test('two workers share a hundred jobs; each runs once', async () => {

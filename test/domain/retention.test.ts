@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { applyRetention, removedShare, type Retained, type RetentionPolicy } from '../../src/domain/retention.ts';
+import {
+  applyRetention,
+  hasRules,
+  removedShare,
+  rulesInWords,
+  type Retained,
+  type RetentionPolicy,
+} from '../../src/domain/retention.ts';
 
 const UTC = { now: new Date('2026-12-31T00:00:00Z'), timezone: 'UTC' };
 
@@ -13,6 +20,15 @@ function taken(at: string, change: Partial<Retained> = {}): Retained {
 
 function kept(policy: RetentionPolicy, snapshots: readonly Retained[], where = UTC): readonly string[] {
   return applyRetention(policy, snapshots, where).flatMap(({ id, keep }) => (keep ? [id] : []));
+}
+
+/** Decisions with the words of their reasons. */
+function decided(policy: RetentionPolicy, snapshots: readonly Retained[], where = UTC) {
+  return applyRetention(policy, snapshots, where).map(({ id, keep, reasons }) => ({
+    id,
+    keep,
+    reasons: reasons.map(({ words }) => words),
+  }));
 }
 
 /** Every six hours from the 1st to the 21st of November, newest first. */
@@ -156,7 +172,7 @@ describe('the cluster’s own time zone', () => {
   test('in autumn the hour that comes twice is two hours', () => {
     const night = ['2026-10-25 02', '2026-10-25 01', '2026-10-25 00'].map((at) => taken(at));
     expect(kept({ hourly: 3 }, night, berlin)).toHaveLength(3);
-    expect(applyRetention({ hourly: 3 }, night, berlin).map(({ reasons }) => reasons.at(-1))).toEqual([
+    expect(decided({ hourly: 3 }, night, berlin).map(({ reasons }) => reasons.at(-1))).toEqual([
       'hourly 2026-10-25T03+01:00',
       'hourly 2026-10-25T02+01:00',
       'hourly 2026-10-25T02+02:00',
@@ -171,10 +187,23 @@ describe('the cluster’s own time zone', () => {
   });
 });
 
+describe('in words', () => {
+  test('each rule says what it keeps, and no rule says nothing', () => {
+    expect(rulesInWords({ last: 5, days: 1, hourly: 0, daily: 7, yearly: 2 })).toEqual([
+      'the last 5',
+      '1 day back from the newest',
+      '7 daily',
+      '2 yearly',
+    ]);
+    expect([rulesInWords({}), rulesInWords({ last: 0 })]).toEqual([[], []]);
+    expect([hasRules({}), hasRules({ last: 0 }), hasRules({ monthly: 1 })]).toEqual([false, false, true]);
+  });
+});
+
 describe('whatever the policy', () => {
   test('the newest verified one stays, though a newer one is damaged', () => {
     const there = [taken('2026-11-21', { isVerified: false }), taken('2026-11-20'), taken('2026-11-19')];
-    expect(applyRetention({ last: 1 }, there, UTC)).toEqual([
+    expect(decided({ last: 1 }, there)).toEqual([
       { id: '2026-11-21', keep: true, reasons: ['among the last 1'] },
       { id: '2026-11-20', keep: true, reasons: ['newest verified', 'among the last 1'] },
       { id: '2026-11-19', keep: false, reasons: ['no rule keeps it'] },
@@ -193,7 +222,7 @@ describe('whatever the policy', () => {
     expect(at('2026-11-30T23:59:59Z')).toEqual(['2026-11-21', '2026-01-01']);
     expect(at('2026-12-01T00:00:00Z')).toEqual(['2026-11-21']);
     const open = [taken('2026-11-21'), taken('2026-01-01', { hold: { ...hold, until: undefined } })];
-    expect(applyRetention({ last: 1 }, open, UTC)[1]).toEqual({
+    expect(decided({ last: 1 }, open)[1]).toEqual({
       id: '2026-01-01',
       keep: true,
       reasons: ['held: audit'],
@@ -266,6 +295,32 @@ describe('laws', () => {
         const left = newestFirst.slice(0, count);
         const before = kept(policy, newestFirst, { now, timezone }).filter((id) => left.some((each) => each.id === id));
         expect(kept(policy, left, { now, timezone })).toEqual(expect.arrayContaining([...before]));
+      }),
+    );
+  });
+
+  test('on days of 23, 24 and 25 hours alike, each of the last days has one, and no day has two', () => {
+    const local = new Intl.DateTimeFormat('en-CA', { timeZone: 'Europe/Berlin', dateStyle: 'short' });
+    // The clocks change on 29 March and on 25 October 2026.
+    const hours = fc.uniqueArray(fc.integer({ min: 0, max: 24 * 5 }), { minLength: 1, maxLength: 60 });
+    const from = fc.constantFrom(Date.UTC(2026, 2, 27), Date.UTC(2026, 9, 23));
+    fc.assert(
+      fc.property(hours, from, fc.integer({ min: 1, max: 6 }), (at, first, daily) => {
+        const there = at.map((hour) =>
+          taken(new Date(first + hour * 3_600_000).toISOString().slice(0, 16).replace('T', ' ')),
+        );
+        const dayOf = (id: string): string => local.format(new Date(`${id.replace(' ', 'T')}:00Z`));
+        const days = [...new Set(there.map(({ id }) => dayOf(id)))].sort().reverse();
+        const newest = days.slice(0, daily).map((day) =>
+          there
+            .map(({ id }) => id)
+            .filter((id) => dayOf(id) === day)
+            .sort()
+            .at(-1),
+        );
+        const oldest = there.map(({ id }) => id).sort()[0];
+        const expected = daily > days.length ? new Set([...newest, oldest]) : new Set(newest);
+        expect(new Set(kept({ daily }, there, { ...UTC, timezone: 'Europe/Berlin' }))).toEqual(expected);
       }),
     );
   });

@@ -70,6 +70,9 @@ test('when all is well each connection has a line with what was found', async ()
     expect.stringMatching(/^✓ etcd newer: etcd 3\.5\.\d+, 3 members, leader cp\d$/),
     expect.stringMatching(/^✓ etcd older: etcd 3\.4\.\d+, 3 members, leader cp\d$/),
     expect.stringMatching(/^✓ store s3: bucket etcd-backup at http:\S+ \(path-style\), can be listed, written and/),
+    expect.stringMatching(/^✓ compression: zstd, by the (program|zstd of Node) \S+$/),
+    '✓ retention newer: none configured: everything stays',
+    '✓ retention older: none configured: everything stays',
     `✓ audit: ${join(world.dir, 'bot', 'audit')} can be written`,
   ]);
   expect(code).toBe(0);
@@ -109,6 +112,8 @@ test('several things that are wrong have a line each with what to do, and the re
     ...['newer/cp2', 'newer/cp3', 'older/cp1', 'older/cp2', 'older/cp3'].map((name) => `✓ node ${name}`),
     '✓ etcd older',
     '✓ store s3',
+    '✓ compression',
+    ...['newer', 'older'].map((name) => `✓ retention ${name}`),
   ]);
   expect(lines.join('\n')).not.toContain('planted');
   expect(code).toBe(1);

@@ -20,9 +20,11 @@ import { sshShell } from '../../src/adapters/ssh/shell.ts';
 import { buildCommands, type Commands } from '../../src/commands/index.ts';
 import { parseConfig, type Config } from '../../src/config.ts';
 import type { Person } from '../../src/domain/permission.ts';
+import { KEEP_EVERYTHING } from '../../src/domain/retention.ts';
 import { isOpen, type RestoreRequest } from '../../src/domain/restore-request.ts';
 import type { AuditTrail, JobQueue, PeopleDirectory } from '../../src/ports.ts';
 import { announceRequest } from '../../src/restore/announce.ts';
+import { coderOf } from '../support/coder.ts';
 import { clusterSection, eventually, startWorld, type Bot, type World } from '../support/bot.ts';
 import { control, type Control } from '../support/control.ts';
 import { somebody } from '../support/requests.ts';
@@ -83,6 +85,7 @@ function depsOf(config: Config, { connections, queue, audit }: Opened): Paramete
     command: '/etcd',
     etcd: etcdClient(sshShell({ bastions: [] }), { steps: detachedSteps() }),
     catalogue: catalogue([world.store], () => [world.store.name]),
+    coder: coderOf(),
     stores: new Map([[world.store.name, world.store]]),
     queue,
     lease: redisClusterLease(connections),
@@ -91,6 +94,7 @@ function depsOf(config: Config, { connections, queue, audit }: Opened): Paramete
     clock: systemClock,
     log: silentLog,
     nonce: () => 'abc123',
+    retentionOf: () => KEEP_EVERYTHING,
     requests: redisRestoreRequests(connections),
     directory,
     stepUp: { records: redisStepUpRecords(connections), codes: noCodes() },

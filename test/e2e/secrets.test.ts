@@ -8,6 +8,7 @@ import ssh2 from 'ssh2';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { tsxArgv, type LocalBotSettings } from '../../deploy/local/bot.ts';
+import { writeAgeKey, type AgeKey } from '../../deploy/local/parts/age-key.ts';
 import { seedKeys } from '../../deploy/local/seed.ts';
 import { clusterSection, eventually, startWorld, type Bot, type World } from '../support/bot.ts';
 import { control, type Control } from '../support/control.ts';
@@ -26,6 +27,7 @@ const SECRETS = {
   wrongS3Secret: planted('wrong-s3'),
   passphrase: planted('passphrase'),
   wrongPassphrase: planted('wrong-passphrase'),
+  snapshotPassphrase: planted('snapshots'),
   password: planted('password'),
   wrongToken: `xoxb-${planted('wrong-bot')}`,
 };
@@ -35,6 +37,7 @@ let world: World;
 let parts: Control;
 let redis: Redis;
 let bot: Bot;
+let identity: AgeKey;
 /** Bodies of private keys, line by line. */
 let keyLines: string[];
 let s3Secret: string;
@@ -61,7 +64,8 @@ beforeAll(async () => {
       return asRootOn(node, ['cat', `${PKI}/server.key`]);
     }),
   );
-  keyLines = [key.private, ...etcdKeys].flatMap(bodyOf);
+  identity = await writeAgeKey(join(world.dir, 'age-identity'));
+  keyLines = [key.private, ...etcdKeys, await readFile(identity.file, 'utf8')].flatMap(bodyOf);
 
   redis = new Redis({ path: new URL(world.env.redis.url).pathname });
   await redis.config('SET', 'requirepass', SECRETS.redisPassword);
@@ -86,7 +90,7 @@ function bodyOf(pem: string): string[] {
   return pem
     .split('\n')
     .map((line) => line.trim())
-    .filter((line) => line.length >= 16 && !line.startsWith('-----'));
+    .filter((line) => line.length >= 16 && !/^(-----|#)/.test(line));
 }
 
 async function secretFile(name: string, value: string): Promise<string> {
@@ -120,6 +124,10 @@ async function settings(): Promise<Partial<LocalBotSettings>> {
       stores: {
         s3: stores.s3,
         wrong: { ...stores.s3, secretAccessKey: { file: await secretFile('wrong-s3', SECRETS.wrongS3Secret) } },
+      },
+      encryption: {
+        passphraseFile: await secretFile('snapshots', SECRETS.snapshotPassphrase),
+        identityFiles: [identity.file],
       },
       log: { level: 'debug' },
     },

@@ -5,6 +5,7 @@ import { clusterLeaseContract } from '../contracts/cluster-lease.ts';
 import { backupJob, jobQueueContract } from '../contracts/job-queue.ts';
 import { outboxContract } from '../contracts/outbox.ts';
 import { restoreJournalContract } from '../contracts/restore-journal.ts';
+import { scrubMemoryContract } from '../contracts/scrub-memory.ts';
 import { sentMessagesContract } from '../contracts/sent-messages.ts';
 import { stepRunnerContract } from '../contracts/step-runner.ts';
 import { restoreRequestsContract } from '../contracts/restore-requests.ts';
@@ -16,6 +17,7 @@ import { fakeClusterLease } from './cluster-lease.ts';
 import { fakeJobQueue } from './job-queue.ts';
 import { fakeOutbox } from './outbox.ts';
 import { fakeRestoreRequests } from './restore-requests.ts';
+import { fakeScrubMemory } from './scrub-memory.ts';
 import { fakeSentMessages } from './sent-messages.ts';
 import { fakeRestoreJournal } from './restore-journal.ts';
 import { fakeStepRunner } from './step-runner.ts';
@@ -36,6 +38,11 @@ clusterLeaseContract('the fake lease', async () => {
 
 tickMemoryContract('the fake tick memory', async () => {
   const memory = fakeTickMemory();
+  return { open: async () => memory, close };
+});
+
+scrubMemoryContract('the fake scrub memory', async () => {
+  const memory = fakeScrubMemory();
   return { open: async () => memory, close };
 });
 

@@ -1,6 +1,7 @@
 /** A job queue in memory: the same rules as the one on Redis, with a way to kill its workers. */
 import { KeyturnError } from '../../src/domain/error.ts';
 import type { Job } from '../../src/domain/job.ts';
+import { LANE_OF, slotsOf } from '../../src/domain/lane.ts';
 import { afterAttempt, mayStart, type Outcome } from '../../src/adapters/redis/attempts.ts';
 import type { Clock, JobHandler, JobQueue, JobResult, Worker } from '../../src/ports.ts';
 import { deferred, type Deferred } from '../contracts/deferred.ts';
@@ -37,10 +38,14 @@ export function fakeJobQueue(clock: Clock): FakeJobQueue {
   function pump(): void {
     for (const worker of workers) {
       for (const entry of jobs) {
-        if (worker.running.size >= worker.concurrency) break;
-        if (entry.state === 'waiting') void run(worker, entry);
+        if (entry.state === 'waiting' && hasRoom(worker, entry.job)) void run(worker, entry);
       }
     }
+  }
+
+  function hasRoom({ running, concurrency }: FakeWorker, { kind }: Job): boolean {
+    const lane = LANE_OF[kind];
+    return [...running.keys()].filter(({ job }) => LANE_OF[job.kind] === lane).length < slotsOf(lane, concurrency);
   }
 
   async function run(worker: FakeWorker, entry: FakeJob): Promise<void> {

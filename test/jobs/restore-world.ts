@@ -1,5 +1,6 @@
 /** A world in which restores are carried out: three nodes whose etcd and API go up and down as real scripts would have them. */
 import { createHash } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
 import { catalogue } from '../../src/adapters/catalogue.ts';
 import { approveRestore } from '../../src/commands/review-restore.ts';
 import type { ClusterSpec, MemberStatus } from '../../src/domain/cluster.ts';
@@ -9,10 +10,10 @@ import type { PhaseName, Plan, Step } from '../../src/domain/plan.ts';
 import type { RestorePolicy } from '../../src/domain/restore-policy.ts';
 import { startJobId, type RestoreRequest } from '../../src/domain/restore-request.ts';
 import type { NodeFacts } from '../../src/domain/restore/facts.ts';
-import { manifestKey, serialiseManifest } from '../../src/domain/snapshot.ts';
+import { manifestKey, objectKey, PLAIN, serialiseManifest, type Encoding } from '../../src/domain/snapshot.ts';
 import type { RestoreDeps } from '../../src/jobs/restore/deps.ts';
 import { runRestore } from '../../src/jobs/restore/run-restore.ts';
-import type { ApiServerLook, EtcdClient, EtcdSession, JobContext, JobResult } from '../../src/ports.ts';
+import type { ApiServerLook, EtcdClient, EtcdSession, JobContext, JobResult, SnapshotCoder } from '../../src/ports.ts';
 import { planRestore } from '../../src/restore/plan-restore.ts';
 import { nodeFacts, unit } from '../domain/restore-facts.ts';
 import { hastyClock } from '../fakes/clock.ts';
@@ -24,6 +25,7 @@ import { fakeRestoreJournal } from '../fakes/restore-journal.ts';
 import { snapshotRecord } from '../fakes/snapshot-record.ts';
 import { fakeStepRunner, type FakeScript, type FakeStepRunner } from '../fakes/step-runner.ts';
 import { approvalsWorld } from '../support/approvals.ts';
+import { coderOf } from '../support/coder.ts';
 import { alice, bob, draft } from '../support/requests.ts';
 import { openRequest } from '../../src/domain/restore-draft.ts';
 import { clusterSpec, jobContext, silentLog } from './world.ts';
@@ -58,6 +60,19 @@ export interface WorldOptions {
   readonly mode?: Plan['mode'];
   readonly nodes?: readonly string[];
   readonly withApi?: boolean;
+  /** The stored snapshot is encoded by it, as `encoding` says. */
+  readonly coder?: SnapshotCoder;
+  readonly encoding?: Encoding;
+}
+
+const NEVER = new AbortController().signal;
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 export async function restoreWorld({
@@ -65,6 +80,8 @@ export async function restoreWorld({
   mode = 'all-members',
   nodes = NODES,
   withApi = true,
+  coder = coderOf(),
+  encoding = PLAIN,
 }: WorldOptions = {}) {
   const base = clusterSpec();
   const spec: ClusterSpec = {
@@ -78,16 +95,21 @@ export async function restoreWorld({
   );
   const stores = [memoryStore('ceph', clock), memoryStore('nas', clock)] as const;
   const snapshot = fakeSnapshot();
-  const sha256 = createHash('sha256').update(snapshot).digest('hex');
+  const object = await buffer(coder.encode(encoding, chunksOf(snapshot), NEVER));
   const record = snapshotRecord({
     cluster: spec.name,
     clusterId: String(OLD_CLUSTER),
     size: snapshot.length,
-    sha256,
-    object: { key: `${spec.name}/20261121T060000Z-17.db`, size: snapshot.length, sha256 },
+    sha256: sha256Of(snapshot),
+    encoding,
+    object: {
+      key: objectKey(spec.name, '20261121T060000Z-17', encoding),
+      size: object.length,
+      sha256: sha256Of(object),
+    },
   });
   for (const store of stores) {
-    await store.put(record.object.key, snapshot);
+    await store.put(record.object.key, object);
     await store.put(manifestKey(spec.name, record.id), Buffer.from(serialiseManifest(record)));
   }
   const facts: readonly NodeFacts[] = nodes.map((_, i) =>
@@ -237,6 +259,7 @@ export async function restoreWorld({
     clusters: new Map([[spec.name, spec]]),
     stores: new Map(stores.map((store) => [store.name, store])),
     catalogue: catalogue(stores, () => spec.backup.stores),
+    coder,
     etcd: etcdHere,
     shell,
     steps: runner,

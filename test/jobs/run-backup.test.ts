@@ -49,6 +49,23 @@ describe('a good backup', () => {
     expect(writes.at(-1)).toMatch(/^put .*\.manifest\.json/);
   });
 
+  test('is followed by one run of retention, however often its end is reported', async () => {
+    const { deps, queue } = fakeWorld();
+    const context = jobContext();
+    await runBackup(job, context, deps);
+    await runBackup(job, jobContext({ attempt: 2, remembered: context.remembered }), deps);
+    expect(queue.jobs.map((entry) => entry.job)).toEqual([
+      { kind: 'retention', id: `retention-${job.id}`, cluster: 'prod-eu', after: job.id },
+    ]);
+  });
+
+  test('stays good when no retention can be queued', async () => {
+    const { deps, events } = fakeWorld();
+    const queue = { ...deps.queue, add: () => Promise.reject(new Error('Redis is away')) };
+    expect(await runBackup(job, jobContext(), { ...deps, queue })).toEqual({ kind: 'done' });
+    expect(types(events)).toEqual(['backup.started', 'backup.stored']);
+  });
+
   test('reads from a follower, and closes what it opened', async () => {
     const { deps, etcd, lease } = fakeWorld();
     await runBackup(job, jobContext(), deps);
@@ -77,7 +94,8 @@ describe('a store that fails', () => {
     ceph.fail('upload.write', storeAway);
     ceph.fail('upload.abort', storeAway);
     await runBackup(job, jobContext(), deps);
-    expect(queue.jobs.map((entry) => entry.job)).toMatchObject([{ kind: 'sweep', store: 'ceph', cluster: 'prod-eu' }]);
+    const sweeps = queue.jobs.map((entry) => entry.job).filter(({ kind }) => kind === 'sweep');
+    expect(sweeps).toMatchObject([{ kind: 'sweep', store: 'ceph', cluster: 'prod-eu' }]);
   });
 
   test('and gives back another manifest than was written keeps neither manifest nor object', async () => {
@@ -117,6 +135,8 @@ describe('a stream that breaks', () => {
     await runBackup({ ...job, id: 'backup-prod-eu-earlier' }, jobContext(), world.deps);
     world.etcd.set({ failAt: { bytes: 0, error: cutOff } });
     expect(await runBackup(job, jobContext({ attempt: 3 }), world.deps)).toEqual({ kind: 'done' });
+    // The earlier one was stored; after this one nothing may go.
+    expect(world.queue.jobs.map((entry) => entry.job.id)).toEqual(['retention-backup-prod-eu-earlier']);
     expect(last(world.events, 'backup.failed')).toMatchObject({
       problem: { code: 'ssh.lost', message: cutOff.message, hint: cutOff.hint },
       attempts: 3,

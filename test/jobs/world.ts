@@ -10,6 +10,7 @@ import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd, type FakeEtcdOptions } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { memoryStore } from '../fakes/memory-store.ts';
+import { coderOf } from '../support/coder.ts';
 import { restorePolicy, retentionSpec } from '../support/specs.ts';
 
 export const silentLog: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -62,6 +63,7 @@ export function fakeWorld(etcdOptions: FakeEtcdOptions = {}, spec = clusterSpec(
     lease,
     queue,
     catalogue: catalogue(stores, () => spec.backup.stores),
+    coder: coderOf(),
     calendar: hourly,
     publish: async (event) => void events.push(event),
     clock,

@@ -25,7 +25,11 @@ const CASES: readonly (RestoreCase & { readonly what: string })[] = [
     policy: { kubelet: 'kubelet-and-containers', manifests: 'folder' },
   },
   { what: 'procedure E with 3.4', cluster: { etcdVersion: '3.4', layout: 'e' } },
-  { what: 'procedure E with 3.5', cluster: { etcdVersion: '3.5', layout: 'e' } },
+  {
+    what: 'procedure E with 3.5, from a compressed and encrypted snapshot',
+    cluster: { etcdVersion: '3.5', layout: 'e' },
+    isEncoded: true,
+  },
 ];
 
 describe.each(CASES)('a restore: $what', wholeRestore);

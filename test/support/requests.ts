@@ -4,6 +4,7 @@ import { PLAN_FORMAT } from '../../src/domain/plan.ts';
 import type { Plan } from '../../src/domain/plan.ts';
 import { openRequest } from '../../src/domain/restore-draft.ts';
 import type { Draft } from '../../src/domain/restore-draft.ts';
+import { PLAIN } from '../../src/domain/snapshot.ts';
 import type { ApprovalPolicy } from '../../src/domain/restore-policy.ts';
 import type { Outcome, RestoreRequest } from '../../src/domain/restore-request.ts';
 
@@ -35,8 +36,9 @@ export function plan(change: Partial<Plan> = {}): Plan {
     mode: 'all-members',
     snapshot: {
       id: '20261121T060000Z-17',
-      key: 'prod-eu/20261121T060000Z-17.db',
       cluster: 'prod-eu',
+      object: { key: 'prod-eu/20261121T060000Z-17.db', size: 412_000_032, sha256: 'ab12cd34ef56'.padEnd(64, '0') },
+      encoding: PLAIN,
       size: 412_000_032,
       sha256: 'ab12cd34ef56'.padEnd(64, '0'),
       takenAt: '2026-11-21T06:00:00.000Z',

@@ -6,6 +6,7 @@ import { appendFileSync } from 'node:fs';
 import { catalogue } from '../../src/adapters/catalogue.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 import { cronCalendar } from '../../src/adapters/cron.ts';
+import type { EncryptionOptions } from '../../src/adapters/encoding/keys.ts';
 import { etcdClient } from '../../src/adapters/etcd/client.ts';
 import { apiServers } from '../../src/adapters/kubernetes/api-servers.ts';
 import { redisConnections } from '../../src/adapters/redis/connection.ts';
@@ -29,6 +30,7 @@ import { newestGood } from '../../src/stored/read-snapshots.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { jobContext, silentLog } from '../jobs/world.ts';
 import { approvalsWorld } from './approvals.ts';
+import { coderOf } from './coder.ts';
 import { alice, bob, draft } from './requests.ts';
 
 export interface Order {
@@ -45,6 +47,7 @@ export interface Order {
   readonly mode: 'all-members' | 'one-member';
   /** How long it tries to reach a node. */
   readonly patienceMs: number;
+  readonly encryption: Partial<EncryptionOptions>;
 }
 
 const order = JSON.parse(process.argv[2] ?? '') as Order;
@@ -66,6 +69,7 @@ const deps: RestoreDeps = {
   clusters: new Map([[cluster.name, cluster]]),
   stores: new Map([[store.name, store]]),
   catalogue: catalogue([store], () => [store.name]),
+  coder: coderOf(order.encryption),
   etcd: etcdClient(shell, { steps }),
   shell,
   steps,

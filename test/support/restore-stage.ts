@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startNodes, type ClusterOptions, type LocalCluster } from '../../deploy/local/nodes/nodes.ts';
+import { writeAgeKey } from '../../deploy/local/parts/age-key.ts';
 import { cloneDir, defaultCacheDir } from '../../deploy/local/parts/host.ts';
 import { ensureRootfs } from '../../deploy/local/parts/rootfs.ts';
 import { startRedis } from '../../deploy/local/services/redis.ts';
@@ -40,11 +41,13 @@ export interface RestoreStage {
 export async function restoreStage(
   options: ClusterOptions,
   policy: Partial<RestorePolicy> = {},
+  { isEncoded = false } = {},
 ): Promise<RestoreStage> {
   const dir = await mkdtemp(join(tmpdir(), 'kt-restore-'));
   const nodes = await startNodes({ instanceDir: join(dir, 'nodes'), clusters: [options] });
   const rootfs = await ensureRootfs('services', { cacheDir: defaultCacheDir() });
   const redis = await startRedis({ dir: join(dir, 'redis'), rootfs, listen: 'unix', durable: false });
+  const key = isEncoded ? await writeAgeKey(join(dir, 'age-key')) : undefined;
   const folder = join(dir, 'store');
   await mkdir(folder);
 
@@ -64,7 +67,7 @@ export async function restoreStage(
   const spec: ClusterSpec = {
     ...clusterSpec(specs),
     name: options.name,
-    backup: { ...clusterSpec(specs).backup, stores: ['folder'] },
+    backup: { ...clusterSpec(specs).backup, stores: ['folder'], compression: isEncoded ? 'zstd' : 'none' },
     restore: restorePolicy(policy),
   };
   const eventsFile = join(dir, 'events.jsonl');
@@ -80,6 +83,7 @@ export async function restoreStage(
       request: 'r1',
       mode: 'all-members',
       patienceMs: 120_000,
+      encryption: key === undefined ? {} : { recipients: [key.recipient], identityFiles: [key.file] },
       ...change,
     };
     const program = fileURLToPath(new URL('restore-hand.ts', import.meta.url));

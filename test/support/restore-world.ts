@@ -1,6 +1,7 @@
 /** The world of commands around restores in memory: a cluster of which a plan can be made, its snapshots, people, audit. */
 import type { CommandDeps, RestoreCommandDeps } from '../../src/commands/deps.ts';
 import { buildCommands } from '../../src/commands/index.ts';
+import type { RetentionCommandDeps } from '../../src/commands/show-retention.ts';
 import type { RestoreWish } from '../../src/commands/restore-commands.ts';
 import type { AuditFact } from '../../src/domain/audit.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
@@ -12,21 +13,25 @@ import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { approvalsWorld } from './approvals.ts';
+import { coderOf } from './coder.ts';
 import { APPROVERS, requester } from './requests.ts';
-import { nodeSpec, restorePolicy } from './specs.ts';
+import { nodeSpec, restorePolicy, retentionSpec } from './specs.ts';
 
 const NODES = ['cp1', 'cp2', 'cp3'];
 
 /** What the commands around restores need besides those of backups. Everybody of `approvalsWorld` is in the directory. */
 export function restoreParts(world = approvalsWorld()) {
   const facts: AuditFact[] = [];
-  const parts: Omit<RestoreCommandDeps, keyof CommandDeps> = {
+  const parts: Omit<RestoreCommandDeps & RetentionCommandDeps, Exclude<keyof CommandDeps, 'stores'>> = {
+    coder: coderOf(),
     requests: world.requests,
     directory: world.directory,
     stepUp: world.stepUp,
     audit: { record: async (fact) => void facts.push(fact) },
     auditCopies: { disk: { name: 'disk /audit', read: async () => new Map<string, string>() }, store: undefined },
     announce: (request: RestoreRequest) => world.announce(request),
+    stores: new Map(),
+    retentionOf: () => retentionSpec(),
   };
   return { ...parts, facts };
 }
@@ -45,7 +50,7 @@ export function restoreWorld(change: Partial<RestoreCommandDeps> = {}) {
   });
   const { facts, ...parts } = restoreParts(approvals);
   let nonce = 0;
-  const deps: RestoreCommandDeps = {
+  const deps: RestoreCommandDeps & RetentionCommandDeps = {
     clusters: [
       { ...spec('prod-eu'), nodes: NODES.map((name) => nodeSpec(name)), restore: policyOf() },
       { ...spec('staging'), nodes: [nodeSpec('cp9')], restore: policyOf() },
@@ -54,7 +59,6 @@ export function restoreWorld(change: Partial<RestoreCommandDeps> = {}) {
     command: '/etcd',
     etcd,
     catalogue: catalogueOf([stored()]),
-    stores: new Map(),
     queue,
     lease,
     calendar: sixHourly,

@@ -4,12 +4,15 @@ import type { ClusterOptions, LocalCluster } from '../../deploy/local/nodes/node
 import type { RestorePolicy } from '../../src/domain/restore-policy.ts';
 import type { RestoreReport } from '../../src/domain/restore-report.ts';
 import type { RestoreRequest } from '../../src/domain/restore-request.ts';
+import type { SnapshotRecord } from '../../src/domain/snapshot.ts';
 import { restoreStage, type RestoreStage } from './restore-stage.ts';
 
 export interface RestoreCase {
   readonly cluster: Omit<ClusterOptions, 'name' | 'nodes'>;
   readonly policy?: Partial<RestorePolicy>;
   readonly mode?: 'one-member';
+  /** The snapshot is compressed and encrypted. */
+  readonly isEncoded?: boolean;
   /** What is done to the nodes before the restore is asked for; answers what is done when it has ended. */
   readonly around?: (cluster: LocalCluster) => Promise<() => Promise<void>>;
 }
@@ -17,12 +20,12 @@ export interface RestoreCase {
 export const NODES = ['cp1', 'cp2', 'cp3'];
 
 /** Tests within a `describe` of their own, on a cluster of their own. */
-export function wholeRestore({ cluster: options, policy, mode, around }: RestoreCase): void {
+export function wholeRestore({ cluster: options, policy, mode, isEncoded = false, around }: RestoreCase): void {
   let stage: RestoreStage;
   let oldRevision = 0;
 
   beforeAll(async () => {
-    stage = await restoreStage({ ...options, name: 'prod', nodes: NODES }, policy);
+    stage = await restoreStage({ ...options, name: 'prod', nodes: NODES }, policy, { isEncoded });
   });
   afterAll(() => stage.stop());
 
@@ -31,7 +34,8 @@ export function wholeRestore({ cluster: options, policy, mode, around }: Restore
   test('brings every key back and none of the later ones, with every member healthy', async () => {
     onTestFailed(async () => console.error(JSON.stringify(await stage.events(), null, 1).slice(-8_000)));
     for (let i = 0; i < 20; i += 1) await etcdctl('put', `/test/kept-${i}`, `before ${i}`);
-    await stage.hand('backup');
+    const { object } = await stage.hand<SnapshotRecord>('backup');
+    expect(object.key.endsWith('.db.zst.age')).toBe(isEncoded);
     await etcdctl('del', '/test/kept-1');
     await etcdctl('put', '/test/kept-2', 'changed');
     await etcdctl('put', '/test/later', 'after');

@@ -1,5 +1,6 @@
 /** Owns the pace of a stream of bytes: how long it may stand still, how fast it may run, and that pieces wait in order. */
 import { KeyturnError } from '../../domain/error.ts';
+import { Pace } from '../../domain/pace.ts';
 
 /** Above this many bytes waiting to be taken, the source is asked to stop for a while. */
 const HIGH_WATER = 1024 * 1024;
@@ -115,12 +116,10 @@ export async function* limited(
   bytesPerSecond: number,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  let freeAt = performance.now();
+  const pace = new Pace(bytesPerSecond);
   for await (const piece of pieces) {
-    const now = performance.now();
-    // Time in which nothing came is not saved up.
-    freeAt = Math.max(freeAt, now) + (piece.length / bytesPerSecond) * 1000;
-    if (freeAt - now > SHORTEST_WAIT) await wait(freeAt - now, signal);
+    const ms = pace.waitFor(piece.length, performance.now());
+    if (ms > SHORTEST_WAIT) await wait(ms, signal);
     yield piece;
   }
 }

@@ -1,8 +1,14 @@
-/** Owns what the queue and its workers agree on: the queue's name, and what stands in Redis for a job. */
+/** Owns what the queue and its workers agree on: the name of each lane's queue, and what stands in Redis for a job. */
 import type * as bullmq from 'bullmq';
 import type { Job } from '../../domain/job.ts';
+import type { Lane } from '../../domain/lane.ts';
 
-export const QUEUE = 'jobs';
+/** `jobs` was the one queue when there were no lanes: jobs of all kinds may wait in it. */
+export const QUEUE_OF: Readonly<Record<Lane, string>> = {
+  backups: 'jobs',
+  restores: 'jobs-restores',
+  background: 'jobs-background',
+};
 
 export interface JobData {
   readonly job: Job;

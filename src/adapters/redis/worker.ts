@@ -1,5 +1,5 @@
 /**
- * Owns how jobs of the queue are worked on: one BullMQ worker, whose locks are watched by our own clock, whose attempts
+ * Owns how jobs of one lane's queue are worked on: one BullMQ worker, whose locks are watched by our own clock, whose attempts
  * are counted by ourselves, and which can be stopped at any time, with Redis or without.
  */
 import { randomUUID } from 'node:crypto';
@@ -10,13 +10,19 @@ import type { JobHandler, Worker } from '../../ports.ts';
 import { afterAttempt, mayStart, type Next, type Outcome } from './attempts.ts';
 import { WORKER_PATIENCE_MS, type RedisConnections } from './connection.ts';
 import { runMemory, type RunMemory } from './run-memory.ts';
-import { idOf, QUEUE, type JobData, type StoredJob } from './stored-job.ts';
+import { idOf, type JobData, type StoredJob } from './stored-job.ts';
 
 export interface QueueTimes {
   /** A job whose worker gave no sign for so long is taken from it. Default 15,000. */
   readonly lockMs: number;
   /** How often is looked for such jobs. Default 5,000. */
   readonly stalledMs: number;
+}
+
+export interface WorkerSettings extends QueueTimes {
+  /** Name of the queue. */
+  readonly queue: string;
+  readonly concurrency: number;
 }
 
 /** Done and failed jobs stay for 7 days, so that their ids are known. */
@@ -48,11 +54,7 @@ interface Floor {
 }
 
 /** Works until it is stopped; begins when Redis is there. Throws nothing: trouble is logged, and passes with Redis. */
-export function startWorker(
-  connections: RedisConnections,
-  handler: JobHandler,
-  options: QueueTimes & { readonly concurrency: number },
-): Worker {
+export function startWorker(connections: RedisConnections, handler: JobHandler, options: WorkerSettings): Worker {
   const floor: Floor = {
     connections,
     handler,
@@ -100,10 +102,10 @@ async function untilReached({ connections, stopping }: Floor): Promise<void> {
   }
 }
 
-function openWorker(floor: Floor, options: QueueTimes & { readonly concurrency: number }): bullmq.Worker<JobData> {
+function openWorker(floor: Floor, options: WorkerSettings): bullmq.Worker<JobData> {
   const { connections, runs } = floor;
   const process = (stored: StoredJob, token?: string): Promise<void> => work(floor, stored, token);
-  const worker = new bullmq.Worker<JobData>(QUEUE, process, {
+  const worker = new bullmq.Worker<JobData>(options.queue, process, {
     connection: { ...connections.workerOptions },
     prefix: connections.prefix,
     concurrency: options.concurrency,

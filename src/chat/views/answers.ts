@@ -1,5 +1,6 @@
 /** Owns the short answers: help, what was done with a request for a backup, and errors. Pure. */
 import type { BackupAnswer } from '../../commands/request-backup.ts';
+import type { VerifyAnswer } from '../../commands/request-verify.ts';
 import type { HelpReport } from '../../commands/show-help.ts';
 import type { Problem } from '../../domain/error.ts';
 import { HOLDERS_OF } from '../../domain/permission.ts';
@@ -27,6 +28,12 @@ export function helpView({ entries, clusters }: HelpReport): MessageView {
 /** What the one who asked is told at once; the backup's own message follows in the channel. */
 export function backupAnswerView(answer: BackupAnswer): MessageView {
   const line = answerLine(answer);
+  return message(line, [section(line)]);
+}
+
+/** What the one who asked is told at once; the verification's own message follows in the channel. */
+export function verifyAnswerView({ cluster, snapshot }: VerifyAnswer): MessageView {
+  const line = mrk`🕓 Every copy of ${code(snapshot)} of ${bold(cluster)} will be read. The message tells how it goes.`;
   return message(line, [section(line)]);
 }
 

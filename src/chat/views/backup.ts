@@ -1,9 +1,10 @@
 /** Owns how the one message of a backup looks in each phase of its life. Pure. */
-import type { BackupMessage, BackupPhase } from '../../domain/backup-message.ts';
+import type { BackupMessage, BackupPhase, RetentionNote } from '../../domain/backup-message.ts';
 import type { Problem } from '../../domain/error.ts';
+import type { Origin } from '../../domain/job.ts';
 import { freshness } from '../../domain/schedule.ts';
 import type { SnapshotRecord, Trigger } from '../../domain/snapshot.ts';
-import { isVerified } from '../../domain/snapshot.ts';
+import { isPlain, isVerified } from '../../domain/snapshot.ts';
 import {
   actions,
   bold,
@@ -40,10 +41,13 @@ export interface Surroundings {
 }
 
 export function backupView(state: BackupMessage, surroundings: Surroundings = { movedFrom: undefined }): MessageView {
-  const view = VIEWS[state.phase.kind](state, state.phase as never);
-  const { movedFrom } = surroundings;
-  if (movedFrom === undefined || state.origin === undefined) return view;
-  const note = mrk`${mention(state.origin.user)}: I can't post in ${channelLink(movedFrom)}, so this is here. Invite me there to change that.`;
+  return withMoved(VIEWS[state.phase.kind](state, state.phase as never), state.origin, surroundings);
+}
+
+/** Says to whoever asked why the message is not where they asked. */
+export function withMoved(view: MessageView, origin: Origin | undefined, { movedFrom }: Surroundings): MessageView {
+  if (movedFrom === undefined || origin === undefined) return view;
+  const note = mrk`${mention(origin.user)}: I can't post in ${channelLink(movedFrom)}, so this is here. Invite me there to change that.`;
   return message(join([view.text, note], '\n'), [...view.blocks, context(note)]);
 }
 
@@ -107,12 +111,17 @@ function storedView(state: BackupMessage, phase: Phase<'stored'>): MessageView {
     missing.length === 0 ? undefined : mrk`*in ${copies.length - missing.length} of ${copies.length} stores*`,
     nextRunAt === undefined ? undefined : mrk`next ${date(nextRunAt)}`,
   ]);
+  const later = copies.flatMap(({ store, copiedAt }) =>
+    copiedAt === undefined ? [] : [mrk`${code(store)}: copied ${date(copiedAt)}`],
+  );
   const details = join([
     code(record.id),
     storeNames(
       mrk`in`,
       copies.filter((c) => c.problem === undefined).map((c) => c.store),
     ),
+    ...later,
+    storedAs(record),
     mrk`${count(record.keys)} keys`,
     readFrom(record.member.name, record.member.node, record.member.isLeader),
     mrk`etcd ${plain(record.etcdVersion, 40)}`,
@@ -126,6 +135,7 @@ function storedView(state: BackupMessage, phase: Phase<'stored'>): MessageView {
     section(line),
     ...failures.map((f) => section(f)),
     context(details),
+    ...(state.retention === undefined ? [] : [context(retentionLine(state.retention))]),
     ...fallback,
   ]);
 }
@@ -209,10 +219,34 @@ export function storeNames(word: Mrkdwn, stores: readonly string[]): Mrkdwn | un
   return shown.length === 0 ? undefined : mrk`${word} ${join(shown, ', ')}`;
 }
 
+/** `98 MB stored, compressed, encrypted to 2 recipients`; nothing where the object is the snapshot itself. */
+export function storedAs({ object, encoding }: SnapshotRecord): Mrkdwn | undefined {
+  if (isPlain(encoding)) return undefined;
+  const { compression, encryption, recipients } = encoding;
+  const whom = recipients.includes('passphrase')
+    ? mrk`encrypted with a passphrase`
+    : mrk`encrypted to ${recipients.length} recipient${recipients.length === 1 ? mrk`` : mrk`s`}`;
+  return join(
+    [
+      mrk`${bytes(object.size)} stored`,
+      compression === 'zstd' ? mrk`compressed` : undefined,
+      encryption === 'age' ? whom : undefined,
+    ],
+    ', ',
+  );
+}
+
 /** The snapshot lies between two revisions; mostly they are one. */
 export function revision(record: SnapshotRecord): Mrkdwn {
   const { revisionBefore: from, revisionAfter: to } = record;
   return from === to ? plain(from, 40) : mrk`${plain(from, 40)}–${plain(to, 40)}`;
+}
+
+/** `retention: removed 1 (12 MB), keeps 30`. */
+function retentionLine({ removed, bytes: freed, keeps, seeAlerts }: RetentionNote): Mrkdwn {
+  const gone = removed === 0 ? mrk`removed nothing` : mrk`removed ${count(removed)} (${bytes(freed)})`;
+  const alerts = seeAlerts ? mrk`, ⚠️ see the alerts channel` : mrk``;
+  return mrk`🧹 retention: ${gone}, keeps ${count(keeps)}${alerts}`;
 }
 
 function fallbackNote(reason: string | undefined): Mrkdwn {

@@ -2,6 +2,7 @@
 import type { MessageView } from '../blocks.ts';
 import type { MessageState } from '../message-state.ts';
 import { backupAlertView, backupView } from './backup.ts';
+import { damageView, scrubBehindView } from './damage.ts';
 import { enrolCallView } from './enrol.ts';
 import { holdView } from './hold-phrases.ts';
 import {
@@ -12,6 +13,8 @@ import {
   restoreStepsView,
 } from './restore-notes.ts';
 import { restoreView } from './restore.ts';
+import { verifyView } from './verify.ts';
+import { retentionQuestionView, retentionTroubleView } from './retention-notes.ts';
 
 export interface MessageSurroundings {
   /** Where the message stands. */
@@ -38,8 +41,18 @@ export function renderMessage(state: MessageState, { channel, command, oncall }:
       return decisionCallView(state.request);
     case 'restore-end':
       return restoreEndView(state.restore);
+    case 'verify':
+      return verifyView(state, { movedFrom: movedFrom(state.origin, channel) });
+    case 'copy-damaged':
+      return damageView(state, { oncall, command });
+    case 'scrub-behind':
+      return scrubBehindView(state.behind);
     case 'enrol-anew':
       return enrolCallView(state);
+    case 'retention-question':
+      return retentionQuestionView(state, command);
+    case 'retention-trouble':
+      return retentionTroubleView(state, command);
     case 'hold':
       return holdView(state);
   }

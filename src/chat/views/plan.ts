@@ -31,7 +31,7 @@ function summary(plan: Plan): KnownBlock[] {
     section(mrk`*Restore of ${plain(plan.cluster, 80)}*, request ${code(plan.request)}`),
     ...lines([
       mrk`*Digest:* ${code(planDigest(plan))}`,
-      mrk`*Snapshot:* ${code(snapshot.key, 300)} · ${bytes(snapshot.size)} · revision ${plain(snapshot.revision)}`,
+      mrk`*Snapshot:* ${code(snapshot.object.key, 300)} · ${bytes(snapshot.size)} · revision ${plain(snapshot.revision)}`,
       mrk`*Its sha256:* ${code(snapshot.sha256)}`,
       mrk`*Lost:* everything written after ${date(snapshot.takenAt)}`,
       mrk`*Token of the new cluster:* ${code(plan.token, 160)}`,

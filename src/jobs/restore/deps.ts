@@ -13,6 +13,7 @@ import type {
   RestoreJournal,
   RestoreRequests,
   SnapshotCatalogue,
+  SnapshotCoder,
   SnapshotStore,
   StepRunner,
 } from '../../ports.ts';
@@ -21,6 +22,7 @@ export interface RestoreDeps {
   readonly clusters: ReadonlyMap<string, ClusterSpec>;
   readonly stores: ReadonlyMap<string, SnapshotStore>;
   readonly catalogue: SnapshotCatalogue;
+  readonly coder: SnapshotCoder;
   readonly etcd: EtcdClient;
   readonly shell: NodeShell;
   readonly steps: StepRunner;

@@ -1,10 +1,13 @@
-/** Owns how the snapshot comes to the nodes: read once from a store for all that lack it, checked on each of them. */
+/** Owns how the snapshot comes to the nodes: read once from a store for all that lack it, decoded, checked on each of them. */
+import type { Readable } from 'node:stream';
 import type { ClusterSpec } from '../../domain/cluster.ts';
 import { KeyturnError } from '../../domain/error.ts';
-import type { Fetch, Phase } from '../../domain/plan.ts';
+import type { Fetch, Phase, Plan } from '../../domain/plan.ts';
 import { runIdOf } from '../../domain/restore-course.ts';
 import { retryAfter } from '../../domain/retry.ts';
+import { isPlain } from '../../domain/snapshot.ts';
 import type { SnapshotStore } from '../../ports.ts';
+import { Measure } from '../measure.ts';
 import { timeLimit } from '../time-limit.ts';
 import type { Execution } from './execution.ts';
 import { FanOut } from './fan-out.ts';
@@ -14,7 +17,7 @@ import { failureOf, needsNothing, orProblem, sideBySide, WAS_DONE, type Failure 
 /** Progress is told at most so often for each node. */
 const PROGRESS_EVERY_MS = 1_000;
 const NEXT_STORE_MS = 1_000;
-/** What was damaged on its way is right the next time; what is damaged in a store never is. */
+/** What was damaged on its way to a node is right the next time. */
 const READS_OF_DAMAGED = 2;
 
 /** A node that lacks the file. */
@@ -67,10 +70,11 @@ async function rounds(x: Execution, all: readonly Wanting[]): Promise<readonly F
   const deadlineMs = Math.max(...all.map(({ task }) => task.step.deadlineMs));
   const limit = timeLimit(x.deps.clock, deadlineMs, () => tookTooLong(deadlineMs), x.signal);
   const failures: Failure[] = [];
+  const damaged: Damaged = new Map();
   try {
     let wanting = all;
     for (let round = 1; wanting.length > 0; round += 1) {
-      const missed = await fetchRound(x, wanting, round, limit.signal);
+      const missed = await fetchRound(x, wanting, { round, damaged, signal: limit.signal });
       x.signal.throwIfAborted();
       const waits = missed.map(({ error }) => waitBeforeNext(x, error, round));
       const waitMs = Math.max(0, ...waits.map((wait) => wait ?? 0));
@@ -92,19 +96,26 @@ function waitBeforeNext(x: Execution, error: unknown, round: number): number | u
   const { code } = x.record.problemOf(error);
   if (code === 'etcd.snapshot-corrupt')
     return round < READS_OF_DAMAGED * x.deps.stores.size ? NEXT_STORE_MS : undefined;
+  // Whoever reads it again finds the same; only another store can help. The round after the last one names them all.
+  if (code === 'snapshot.damaged') return round <= x.deps.stores.size ? NEXT_STORE_MS : undefined;
   const waitMs = retryAfter(code, round, Infinity);
   if (waitMs !== undefined) return waitMs;
   return code.startsWith('store.') && round < x.deps.stores.size ? NEXT_STORE_MS : undefined;
 }
 
+/** Stores whose copy is not what the manifest says, and why: they are not read again. */
+type Damaged = Map<SnapshotStore, KeyturnError>;
+
+interface Round {
+  /** Counted from 1. */
+  readonly round: number;
+  readonly damaged: Damaged;
+  readonly signal: AbortSignal;
+}
+
 /** The source is opened once, when every node has said whether it wants it. */
-async function fetchRound(
-  x: Execution,
-  wanting: readonly Wanting[],
-  round: number,
-  signal: AbortSignal,
-): Promise<readonly Missed[]> {
-  const source = new FanOut(() => openSnapshot(x, round, signal));
+async function fetchRound(x: Execution, wanting: readonly Wanting[], now: Round): Promise<readonly Missed[]> {
+  const source = new FanOut(() => openSnapshot(x, now));
   const missed: Missed[] = [];
   await sideBySide(
     x,
@@ -113,7 +124,7 @@ async function fetchRound(
       let error: unknown;
       const problem = await orProblem(x, async () => {
         try {
-          await fetchOne(x, one, () => reader.read(), signal);
+          await fetchOne(x, one, () => reader.read(), now.signal);
         } catch (thrown) {
           error = thrown;
           throw thrown;
@@ -148,22 +159,89 @@ async function fetchOne(
 }
 
 /** From the first store that has it whole, beginning with another one each round. */
-async function openSnapshot(x: Execution, round: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-  const { key, size, id } = x.plan.snapshot;
+async function openSnapshot(x: Execution, now: Round): Promise<AsyncIterable<Uint8Array>> {
+  const { round, damaged, signal } = now;
+  const { object, id } = x.plan.snapshot;
   const stores = storesOf(x.deps.stores, x.spec);
   const first = (round - 1) % Math.max(stores.length, 1);
-  let problem = new KeyturnError('store.not-found', `No store has the snapshot ${id} whole any more.`, {
-    hint: 'Look at the stores, and ask for a restore of another snapshot.',
-  });
+  let away: KeyturnError | undefined;
   for (const store of [...stores.slice(first), ...stores.slice(0, first)]) {
+    if (damaged.has(store)) continue;
     try {
-      if ((await store.stat(key))?.size === size) return await store.read(key, signal);
+      const found = await store.stat(object.key);
+      if (found?.size === object.size) return snapshotIn(x, store, await store.read(object.key, signal), now);
+      if (found !== undefined) damaged.set(store, damagedCopy(store, id, wrongSize(found.size, object.size)));
     } catch (error) {
       if (!(error instanceof KeyturnError)) throw error;
-      problem = error;
+      away = error;
     }
   }
-  throw problem;
+  throw away ?? noneIsWhole(id, [...damaged.values()]);
+}
+
+/** The snapshot's own bytes, while those of the object are held against the manifest. */
+async function* snapshotIn(
+  x: Execution,
+  store: SnapshotStore,
+  stream: Readable,
+  { damaged, signal }: Round,
+): AsyncGenerator<Uint8Array> {
+  const { encoding, size, id } = x.plan.snapshot;
+  const stored = heldAgainst(x.plan.snapshot.object, stream);
+  let given = 0;
+  try {
+    for await (const chunk of isPlain(encoding) ? stored : x.deps.coder.decode(encoding, stored, signal)) {
+      given += chunk.length;
+      if (given > size) throw damage(`More than the ${size} bytes that its manifest says come out of it.`);
+      yield chunk;
+    }
+  } catch (error) {
+    if (!(error instanceof KeyturnError) || error.code !== 'snapshot.damaged') throw error;
+    const told = damagedCopy(store, id, error);
+    damaged.set(store, told);
+    throw told;
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** The same chunks; ends only when they were what the manifest says of the object. */
+async function* heldAgainst(
+  object: Plan['snapshot']['object'],
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const measure = new Measure();
+  yield* measure.of(chunks);
+  const { size, sha256 } = measure.finish();
+  if (size !== object.size) throw wrongSize(size, object.size);
+  if (sha256 !== object.sha256) throw damage('Its sha256 is another one than its manifest says.');
+}
+
+function wrongSize(found: number, expected: number): KeyturnError {
+  return damage(`It has ${found} bytes instead of ${expected}.`);
+}
+
+function damage(why: string): KeyturnError {
+  return new KeyturnError('snapshot.damaged', why, { hint: 'Ask for a restore of another snapshot.' });
+}
+
+function damagedCopy({ name }: SnapshotStore, id: string, cause: KeyturnError): KeyturnError {
+  return new KeyturnError(
+    'snapshot.damaged',
+    `The copy of snapshot ${id} in store ${name} is damaged. ${cause.message}`,
+    { hint: 'Ask for a restore of another snapshot, and find out what happened to that store.', cause },
+  );
+}
+
+/** Every store was asked. */
+function noneIsWhole(id: string, damaged: readonly KeyturnError[]): KeyturnError {
+  const [first] = damaged;
+  if (first === undefined) {
+    return new KeyturnError('store.not-found', `No store has the snapshot ${id} any more.`, {
+      hint: 'Look at the stores, and ask for a restore of another snapshot.',
+    });
+  }
+  return new KeyturnError('snapshot.damaged', damaged.map(({ message }) => message).join(' '), { hint: first.hint });
 }
 
 /** The cluster's own stores first: a snapshot of another cluster may lie elsewhere. */

@@ -1,0 +1,33 @@
+/** Owns what the reading and making anew of stored copies needs of the world. */
+import type { ClusterSpec } from '../../domain/cluster.ts';
+import type { RetentionSpec } from '../../domain/retention.ts';
+import type {
+  Clock,
+  ClusterLease,
+  JobQueue,
+  Log,
+  Publish,
+  RestoreRequests,
+  ScrubMemory,
+  SnapshotCatalogue,
+  SnapshotCoder,
+  SnapshotStore,
+} from '../../ports.ts';
+
+export interface CopyDeps {
+  readonly clusters: ReadonlyMap<string, ClusterSpec>;
+  readonly stores: ReadonlyMap<string, SnapshotStore>;
+  readonly catalogue: SnapshotCatalogue;
+  readonly coder: SnapshotCoder;
+  readonly queue: Pick<JobQueue, 'add'>;
+  readonly lease: ClusterLease;
+  readonly requests: Pick<RestoreRequests, 'byCluster'>;
+  readonly scrubMemory: ScrubMemory;
+  /** What a cluster's retention is in one of its stores. */
+  readonly retentionOf: (cluster: string, store: string) => RetentionSpec;
+  /** `rateLimit` in bytes a second: for all that is read to look at it, whoever wants to know. */
+  readonly scrub: { readonly enabled: boolean; readonly everyMs: number; readonly rateLimit: number };
+  readonly publish: Publish;
+  readonly clock: Clock;
+  readonly log: Log;
+}
