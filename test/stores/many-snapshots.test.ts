@@ -29,7 +29,7 @@ beforeAll(async () => {
   const began = performance.now();
   await writeSnapshots(s3Store(s3.options, systemClock), 'prod-eu', COUNT, NEWEST);
   say(`${COUNT} snapshots written`, performance.now() - began);
-  counted = await countingProxy(s3.options.endpoint);
+  counted = await countingProxy(s3.endpoint);
 }, 900_000);
 afterAll(async () => {
   counted.server.closeAllConnections();
