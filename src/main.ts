@@ -21,6 +21,7 @@ import { redisClusterLease } from './adapters/redis/lease.ts';
 import { redisOutbox } from './adapters/redis/outbox.ts';
 import { redisJobQueue } from './adapters/redis/queue.ts';
 import { redisRestoreRequests } from './adapters/redis/restore-requests.ts';
+import { redisScrubMemory } from './adapters/redis/scrub-memory.ts';
 import { redisSentMessages } from './adapters/redis/sent-messages.ts';
 import { redisStepUpRecords } from './adapters/redis/step-up-records.ts';
 import { redisTickMemory } from './adapters/redis/tick-memory.ts';
@@ -45,6 +46,7 @@ import { KEEP_EVERYTHING, rulesInWords } from './domain/retention.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
 import { handleJob } from './jobs/handle.ts';
 import { watchRequests } from './jobs/watch-requests.ts';
+import { queueScrub } from './jobs/verify/queue-scrub.ts';
 import { queueDueBackups } from './jobs/watch-schedule.ts';
 import type { Log, SnapshotStore } from './ports.ts';
 import { announceRequest, startRestore } from './restore/announce.ts';
@@ -102,6 +104,8 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
     outbox,
     sentMessages,
     ticks: redisTickMemory(connections),
+    scrubMemory: redisScrubMemory(connections),
+    scrub: config.scrub,
     requests: redisRestoreRequests(connections),
     journal: redisRestoreJournal(connections),
     shell,
@@ -232,7 +236,10 @@ async function startFront(world: World, stop: (why: string, exitCode: number) =>
     clock,
     onDead: (reason) => stop(reason, 1),
   });
-  const look = () => queueDueBackups({ ...world, clusters: config.clusters });
+  const look = async () => {
+    await queueDueBackups({ ...world, clusters: config.clusters });
+    await queueScrub(world);
+  };
   const ticker = everyMinute(look, log);
   await look();
   const startApproved = (request: RestoreRequest) => startRestore({ queue }, request);

@@ -112,7 +112,8 @@ export interface SnapshotCatalogue {
   }>;
   /**
    * The manifest of a snapshot, from the first of its copies that has a good one and that is not damaged. `problems`: what
-   * is wrong with the others. Throws store.not-found when no copy has one: always for another tool's that nobody adopted.
+   * is wrong with the others. Throws store.not-found when no copy has one (always for another tool's that nobody adopted),
+   * snapshot.damaged when all were found damaged.
    */
   record(
     entry: SnapshotEntry,

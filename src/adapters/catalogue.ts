@@ -139,7 +139,7 @@ function misplaced(record: SnapshotRecord, entry: SnapshotEntry, copy: SnapshotC
   return copy.size === size ? undefined : `its object ${key} has ${copy.size} bytes instead of ${size}`;
 }
 
-function noManifest({ id, cluster, origin }: SnapshotEntry, problems: readonly StoreProblem[]): KeyturnError {
+function noManifest({ id, cluster, origin, copies }: SnapshotEntry, problems: readonly StoreProblem[]): KeyturnError {
   if (origin === 'other')
     return new KeyturnError(
       'store.not-found',
@@ -148,12 +148,18 @@ function noManifest({ id, cluster, origin }: SnapshotEntry, problems: readonly S
         hint: `Have it verified first: then its hash and its revision are known, and it can be restored.`,
       },
     );
+  if (copies.every(({ isDamaged }) => isDamaged)) {
+    const where = copies.map(({ store }) => store).join(', ');
+    return new KeyturnError('snapshot.damaged', `Every copy of ${id} of ${cluster} was found damaged (in ${where}).`, {
+      hint: 'Choose another snapshot; have this one verified to see what is wrong with each copy.',
+    });
+  }
   const why = problems.map(({ message }) => message).join(' ');
   return new KeyturnError(
     'store.not-found',
     `No good manifest of snapshot ${id} of ${cluster} can be read. ${why}`.trim(),
     {
-      hint: problems[0]?.hint ?? 'Choose another snapshot: every copy of this one was found damaged.',
+      hint: problems[0]?.hint ?? 'Choose another snapshot.',
     },
   );
 }

@@ -16,6 +16,7 @@ import { redisConnections } from '../../src/adapters/redis/connection.ts';
 import { redisRestoreJournal } from '../../src/adapters/redis/journal.ts';
 import { redisClusterLease } from '../../src/adapters/redis/lease.ts';
 import { redisJobQueue } from '../../src/adapters/redis/queue.ts';
+import { redisScrubMemory } from '../../src/adapters/redis/scrub-memory.ts';
 import { redisRestoreRequests } from '../../src/adapters/redis/restore-requests.ts';
 import { detachedSteps } from '../../src/adapters/ssh/detached.ts';
 import { sshShell } from '../../src/adapters/ssh/shell.ts';
@@ -116,6 +117,8 @@ const deps: JobDeps = {
   log,
   version: '0.0.0',
   retentionOf: () => cluster.retention,
+  scrubMemory: redisScrubMemory(connections),
+  scrub: { enabled: false, everyMs: 30 * 86_400_000, rateLimit: 20_000_000 },
 };
 
 function ordersOf(request: string): Orders {

@@ -2,12 +2,12 @@
  * Owns the way of one copy from a store to another: hashed while it streams, the manifest last, and nothing kept of what does not
  * fit. What was damaged loses its mark only after it was read again to its end.
  */
-import { createHash } from 'node:crypto';
 import { KeyturnError } from '../../domain/error.ts';
 import type { RepairJob } from '../../domain/job.ts';
-import { damageKey, manifestKey, type SnapshotRecord } from '../../domain/snapshot.ts';
-import type { SnapshotEntry } from '../../domain/snapshot-entry.ts';
+import { damageKey, type SnapshotRecord } from '../../domain/snapshot.ts';
+import { manifestKeyFor, type SnapshotEntry } from '../../domain/snapshot-entry.ts';
 import type { JobContext, SnapshotStore } from '../../ports.ts';
+import { Measure } from '../measure.ts';
 import type { CopyDeps } from './deps.ts';
 import { lookAtAll, lookAtCopy } from './look-at-copy.ts';
 import { judge, readManifests, type FoundManifest } from './manifests.ts';
@@ -43,7 +43,7 @@ export async function copyOver(
   const { manifest, from } = await copyFromAny(job, deps, entry, target, signal);
   const damage = await damageTold(deps, job);
   await context.remember(JSON.stringify({ from, why, damage } satisfies Done));
-  await putManifest(target, manifest);
+  await putManifest(target, manifestKeyFor(entry), manifest);
   if (why === 'damaged') await unmarkWhole(deps, entry, target, signal);
   return { from, why, damage, ...factsOf(manifest.record) };
 }
@@ -122,14 +122,10 @@ async function copyObject(
   try {
     const upload = await target.beginUpload(object.key, signal);
     try {
-      const hash = createHash('sha256');
-      let size = 0;
-      for await (const chunk of stream as AsyncIterable<Uint8Array>) {
-        hash.update(chunk);
-        size += chunk.length;
-        await upload.write(chunk);
-      }
-      const isGood = size === object.size && hash.digest('hex') === object.sha256;
+      const measure = new Measure();
+      for await (const chunk of measure.of(stream)) await upload.write(chunk);
+      const { size, sha256 } = measure.finish();
+      const isGood = size === object.size && sha256 === object.sha256;
       await (isGood ? upload.complete() : upload.abort());
       return isGood;
     } catch (error) {
@@ -143,8 +139,7 @@ async function copyObject(
 }
 
 /** As backups do: written, read back, and the object still there behind it. */
-async function putManifest(target: SnapshotStore, { text, record }: Good): Promise<void> {
-  const key = manifestKey(record.cluster, record.id);
+async function putManifest(target: SnapshotStore, key: string, { text, record }: Good): Promise<void> {
   const { object } = record;
   await requireSize(target, object);
   await target.put(key, Buffer.from(text));

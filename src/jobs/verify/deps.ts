@@ -1,6 +1,5 @@
 /** Owns what the reading and making anew of stored copies needs of the world. */
 import type { ClusterSpec } from '../../domain/cluster.ts';
-import type { RetentionSpec } from '../../domain/retention.ts';
 import type {
   Clock,
   ClusterLease,
@@ -13,6 +12,7 @@ import type {
   SnapshotCoder,
   SnapshotStore,
 } from '../../ports.ts';
+import type { RetentionOf } from '../../retention/look.ts';
 
 export interface CopyDeps {
   readonly clusters: ReadonlyMap<string, ClusterSpec>;
@@ -23,8 +23,7 @@ export interface CopyDeps {
   readonly lease: ClusterLease;
   readonly requests: Pick<RestoreRequests, 'byCluster'>;
   readonly scrubMemory: ScrubMemory;
-  /** What a cluster's retention is in one of its stores. */
-  readonly retentionOf: (cluster: string, store: string) => RetentionSpec;
+  readonly retentionOf: RetentionOf;
   /** `rateLimit` in bytes a second: for all that is read to look at it, whoever wants to know. */
   readonly scrub: { readonly enabled: boolean; readonly everyMs: number; readonly rateLimit: number };
   readonly publish: Publish;

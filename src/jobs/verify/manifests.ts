@@ -3,8 +3,8 @@
  * have the same text, byte for byte.
  */
 import { KeyturnError, toProblem, type Problem } from '../../domain/error.ts';
-import { manifestKey, MAX_MANIFEST_SIZE, parseManifest, type SnapshotRecord } from '../../domain/snapshot.ts';
-import type { SnapshotEntry } from '../../domain/snapshot-entry.ts';
+import { MAX_MANIFEST_SIZE, parseManifest, type SnapshotRecord } from '../../domain/snapshot.ts';
+import { manifestKeyFor, type SnapshotEntry } from '../../domain/snapshot-entry.ts';
 import type { SnapshotStore } from '../../ports.ts';
 
 export type FoundManifest = { readonly store: string } & (
@@ -45,7 +45,7 @@ export async function readManifest(store: SnapshotStore, entry: SnapshotEntry, o
 type Look = FoundManifest & { readonly text?: string };
 
 async function lookOnce(store: SnapshotStore, entry: SnapshotEntry, object: string): Promise<Look> {
-  const key = manifestKey(entry.cluster, entry.id);
+  const key = manifestKeyFor(entry);
   const at = await store.stat(key);
   if (at === undefined) return { store: store.name, kind: 'missing' };
   const bad = (text: string, found: string): Look => ({ store: store.name, kind: 'bad', text, found });

@@ -6,8 +6,8 @@ import type { CheckedCopy, CopyVerdict } from '../../domain/copy-verdict.ts';
 import { damageOperation, newDamage, parseDamage, serialiseDamage, type Damage } from '../../domain/damage.ts';
 import { KeyturnError, toProblem, type Problem } from '../../domain/error.ts';
 import type { RepairJob } from '../../domain/job.ts';
-import { damageKey, manifestKey } from '../../domain/snapshot.ts';
-import type { SnapshotEntry } from '../../domain/snapshot-entry.ts';
+import { damageKey } from '../../domain/snapshot.ts';
+import { manifestKeyFor, type SnapshotEntry } from '../../domain/snapshot-entry.ts';
 import type { SnapshotStore } from '../../ports.ts';
 import type { CopyDeps } from './deps.ts';
 import { queueRepair } from './queue-repair.ts';
@@ -87,7 +87,7 @@ async function mark(
     const key = damageKey(entry.cluster, entry.id);
     await store.put(key, Buffer.from(serialiseDamage(fresh)));
     // Retention may have removed the snapshot meanwhile: then the mark speaks of nothing.
-    if ((await store.stat(manifestKey(entry.cluster, entry.id))) === undefined) await store.remove(key);
+    if ((await store.stat(manifestKeyFor(entry))) === undefined) await store.remove(key);
     return { damage: fresh, problem: undefined };
   } catch (error) {
     return { damage: fresh, problem: problemOf(deps, entry, store, error) };

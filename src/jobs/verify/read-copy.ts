@@ -2,13 +2,13 @@
  * Owns the reading of one stored object to its end, at a limited rate: are its bytes those that were written, and is what
  * they hold a whole etcd snapshot? Only what was read to the end twice, and was wrong in the same way, is damaged.
  */
-import { createHash } from 'node:crypto';
-import { KeyturnError, toProblem } from '../../domain/error.ts';
+import { KeyturnError, toProblem, type Problem } from '../../domain/error.ts';
 import { Pace } from '../../domain/pace.ts';
 import type { CopyVerdict } from '../../domain/copy-verdict.ts';
 import { SnapshotCheck } from '../../domain/snapshot-check.ts';
 import type { SnapshotRecord } from '../../domain/snapshot.ts';
 import type { Clock, SnapshotCoder, SnapshotStore } from '../../ports.ts';
+import { Measure } from '../measure.ts';
 import { timeLimit } from '../time-limit.ts';
 import { differs } from './manifests.ts';
 
@@ -63,9 +63,9 @@ async function readTwice(
   const unopened = await deps.coder.obstacle(record.encoding);
   const read = (): Promise<Reading> => readOnce(deps, store, record, { ...options, opens: unopened === undefined });
   const first = await read();
-  if (first.wrong === undefined) return { kind: 'whole', unopened };
+  if (first.wrong === undefined) return { kind: 'whole', unopened: unopened ?? first.unopened };
   const second = await read();
-  if (second.wrong === undefined) return { kind: 'whole', unopened };
+  if (second.wrong === undefined) return { kind: 'whole', unopened: unopened ?? second.unopened };
   if (first.sha256 === second.sha256 && first.size === second.size) return { kind: 'damaged', found: second.wrong };
   return { kind: 'unknown', problem: differs(store.name, record.object.key) };
 }
@@ -75,6 +75,7 @@ interface Reading {
   readonly sha256: string;
   /** Undefined: nothing. */
   readonly wrong: string | undefined;
+  readonly unopened: Problem | undefined;
 }
 
 async function readOnce(
@@ -88,14 +89,16 @@ async function readOnce(
   if (listed === undefined) throw gone(store.name, object.key);
   const stream = await store.read(object.key, signal);
   try {
-    const bytes = new HashedBytes(atRate(stream, rateLimit, clock, signal), onBytes);
-    const inside = opens ? await lookInside(coder.decode(encoding, bytes, signal), record) : undefined;
+    const measure = new Measure();
+    const bytes = goingOn(atRate(stream, { rateLimit, clock, signal, onBytes }));
+    const inside = opens ? await lookInside(coder.decode(encoding, measure.of(bytes), signal), record) : {};
     // What could not be decoded is still to be read to its end: its bytes may be right.
-    const { size, sha256 } = await bytes.end();
-    if (size !== listed.size) throw inside?.error ?? endedEarly(store.name, object.key, size, listed.size);
-    const wrong = wrongBytes({ size, sha256 }, object);
-    if (wrong === undefined && inside?.error !== undefined) throw inside.error;
-    return { size, sha256, wrong: wrong ?? inside?.wrong };
+    for await (const chunk of measure.of(bytes)) void chunk;
+    const found = measure.finish();
+    if (found.size !== listed.size) throw inside.error ?? endedEarly(store.name, object.key, found.size, listed.size);
+    const wrong = wrongBytes(found, object);
+    if (wrong === undefined && inside.error !== undefined) throw inside.error;
+    return { ...found, wrong: wrong ?? inside.wrong, unopened: inside.unopened };
   } finally {
     stream.destroy();
   }
@@ -112,6 +115,8 @@ function wrongBytes(
 /** What is wrong with the snapshot itself, or what kept us from looking, which is no word on the bytes. */
 interface Inside {
   readonly wrong?: string;
+  /** It is not known whether what we have should open it. */
+  readonly unopened?: Problem;
   readonly error?: KeyturnError;
 }
 
@@ -124,6 +129,9 @@ async function lookInside(chunks: AsyncIterable<Uint8Array>, record: SnapshotRec
     return { wrong: 'what it holds is another snapshot than its manifest says' };
   } catch (error) {
     if (!(error instanceof KeyturnError)) throw error;
+    // Another passphrase than it was encrypted with looks like damage.
+    if (error.code === 'snapshot.damaged' && record.encoding.recipients.includes('passphrase'))
+      return { unopened: toProblem(error, record.id) };
     if (error.code === 'snapshot.damaged') return { wrong: `it can't be decoded: ${phrase(error)}` };
     if (error.code === 'etcd.snapshot-corrupt')
       return { wrong: `what it holds is no whole snapshot: ${phrase(error)}` };
@@ -131,48 +139,23 @@ async function lookInside(chunks: AsyncIterable<Uint8Array>, record: SnapshotRec
   }
 }
 
-/** Bytes on their way to whoever wants them, hashed as they pass. */
-class HashedBytes implements AsyncIterable<Uint8Array> {
-  readonly #source: AsyncIterator<Uint8Array>;
-  readonly #hash = createHash('sha256');
-  readonly #onBytes: ((bytes: number) => void) | undefined;
-  #size = 0;
-
-  constructor(source: AsyncIterable<Uint8Array>, onBytes: ((bytes: number) => void) | undefined) {
-    this.#source = source[Symbol.asyncIterator]();
-    this.#onBytes = onBytes;
-  }
-
-  /** Goes on where the last one who read has stopped. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const next = await this.#source.next();
-      if (next.done === true) return;
-      this.#hash.update(next.value);
-      this.#size += next.value.length;
-      this.#onBytes?.(this.#size);
-      yield next.value;
-    }
-  }
-
-  /** Reads what is left. Call once. */
-  async end(): Promise<{ readonly size: number; readonly sha256: string }> {
-    for await (const chunk of this) void chunk;
-    return { size: this.#size, sha256: this.#hash.digest('hex') };
-  }
+/** Who reads it goes on where the last one has stopped. */
+function goingOn(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const source = chunks[Symbol.asyncIterator]();
+  return { [Symbol.asyncIterator]: () => ({ next: () => source.next() }) };
 }
 
 async function* atRate(
   chunks: AsyncIterable<Uint8Array>,
-  rateLimit: number | undefined,
-  clock: Clock,
-  signal: AbortSignal,
+  { rateLimit, signal, onBytes, clock }: ReadOptions & { readonly clock: Clock },
 ): AsyncGenerator<Uint8Array> {
   const pace = rateLimit === undefined ? undefined : new Pace(rateLimit);
+  let bytes = 0;
   for await (const chunk of chunks) {
     signal.throwIfAborted();
     const ms = pace?.waitFor(chunk.length, clock.now().getTime()) ?? 0;
     if (ms > SHORTEST_WAIT_MS) await clock.sleep(ms, signal);
+    onBytes?.((bytes += chunk.length));
     yield chunk;
   }
 }
