@@ -1,12 +1,13 @@
 /** What stored snapshots look like: the list, one of them, holds; and that the worst data stay in Slack's limits. */
 import { describe, expect, test } from 'vitest';
-import { holdAnswerView, holdView } from '../../src/chat/views/hold-phrases.ts';
+import { holdAnswerView, holdView, releaseQuestionView } from '../../src/chat/views/hold-phrases.ts';
 import { holdForm, snapshotDialog } from '../../src/chat/views/snapshot-details.ts';
 import { snapshotsView } from '../../src/chat/views/snapshots.ts';
 import type { HoldAnswer } from '../../src/commands/hold-snapshot.ts';
 import type { SnapshotDetails, SnapshotLine, SnapshotsReport } from '../../src/commands/list-snapshots.ts';
 import type { HoldNote } from '../../src/domain/hold.ts';
 import { foldHold, type HoldMessage } from '../../src/domain/hold-message.ts';
+import type { Forecast } from '../../src/domain/retention-plan.ts';
 import type { SnapshotRecord } from '../../src/domain/snapshot.ts';
 import { entryOf } from '../fakes/catalogue.ts';
 import { expectDialogFits, expectFits, expectHarmless, poison, seen, seenDialog } from './looks.ts';
@@ -20,6 +21,16 @@ const away = { code: 'store.unreachable', message: 'Store offsite is away.', hin
 function line(change: Partial<SnapshotRecord> = {}, stores = ['ceph', 'offsite']): SnapshotLine {
   const one = stored(change, stores);
   return { entry: entryOf(one), record: one.record, problems: [], hold: undefined };
+}
+
+/** Without a rule it goes after the next backup. */
+function forecasts(rule?: string): readonly Forecast[] {
+  return ['ceph', 'offsite'].map((store) => ({
+    store,
+    keeps: rule === undefined ? [] : [rule],
+    goesNext: rule === undefined,
+    goes: rule === undefined ? 'goes after the next backup' : 'stays after the next backup',
+  }));
 }
 
 const other: SnapshotLine = {
@@ -128,6 +139,7 @@ describe('the details', () => {
     stores: ['ceph', 'offsite'],
     copies: line().entry.copies.map((copy) => ({ ...copy, problem: undefined })),
     away: [],
+    retention: { stores: forecasts('daily 2026-11-21'), released: forecasts('daily 2026-11-21') },
     may: { hold: true, restore: true },
   };
 
@@ -151,6 +163,7 @@ describe('the details', () => {
         ] as SnapshotDetails['copies'],
         hold: { note: ending, isActive: true, stores: ['ceph', 'offsite'] },
         away: [{ store: 'azure', message: 'No answer.', hint: 'Look at it.' }],
+        retention: { stores: forecasts('held: before the upgrade'), released: forecasts() },
       },
       'C1',
     );
@@ -176,6 +189,17 @@ describe('the details', () => {
     );
   });
 
+  test('before a release Slack asks, and says what comes of it', () => {
+    const hold = { note, isActive: true, stores: ['ceph'] };
+    const asked = (retention: SnapshotDetails['retention']): string =>
+      JSON.stringify(snapshotDialog({ ...details, hold, retention }, 'C1').blocks);
+    expect(asked({ stores: forecasts('held'), released: forecasts() })).toContain(
+      'after the next backup, from ceph, offsite',
+    );
+    expect(asked({ stores: forecasts('held'), released: forecasts('last 1') })).toContain('by its other rules');
+    expect(asked(undefined)).toContain('may remove it then');
+  });
+
   test('who may do nothing gets no buttons', () => {
     const view = snapshotDialog({ ...details, may: { hold: false, restore: false } }, 'C1');
     expect(view.blocks.some(({ type }) => type === 'actions')).toBe(false);
@@ -193,6 +217,7 @@ describe('the details', () => {
       {
         ...worst,
         ...{ record, at: AT, cluster: HOSTILE_NAME, away: problems, may: { hold: true, restore: true } },
+        retention: { stores: [...Array(20)].flatMap(() => poison(forecasts(HOSTILE))), released: poison(forecasts()) },
         stores: Array.from({ length: 30 }, (_, i) => `${HOSTILE}${i}`),
         copies: copies as SnapshotDetails['copies'],
       },
@@ -259,6 +284,26 @@ describe('the message of a hold', () => {
     const worst = { ...poison(held), snapshot: LONG_ID };
     const many = Array.from({ length: 30 }, () => ({ ...poison({ store: 's', problem: away }), isGivenUp: true }));
     const view = holdView({ ...worst, stores: many });
+    expectFits(view);
+    expectHarmless(view);
+  });
+});
+
+describe('the question before a release', () => {
+  const question = { cluster: 'prod-eu', snapshot: line().entry.id, takenAt: line().entry.takenAt };
+
+  test.each([
+    ['it would go at once', { ...question, goes: forecasts() }],
+    ['nobody can tell', { ...question, goes: undefined }],
+  ])('%s', (_, each) => {
+    const view = releaseQuestionView(each);
+    expectFits(view);
+    expect(seen(view)).toMatchSnapshot();
+  });
+
+  test('hostile, and as long as it gets: within the limits', () => {
+    const goes = [...Array(20)].flatMap(() => poison(forecasts()));
+    const view = releaseQuestionView({ ...question, cluster: HOSTILE_NAME, snapshot: LONG_ID, goes });
     expectFits(view);
     expectHarmless(view);
   });

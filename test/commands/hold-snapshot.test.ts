@@ -1,9 +1,11 @@
 /** Holds: written into every store before they are told, lifted everywhere, and safe whichever store is away. */
 import { describe, expect, test } from 'vitest';
 import { catalogue } from '../../src/adapters/catalogue.ts';
-import type { CommandDeps } from '../../src/commands/deps.ts';
+import type { RestoreCommandDeps } from '../../src/commands/deps.ts';
+import type { RetentionCommandDeps } from '../../src/commands/show-retention.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
 import { parseHold } from '../../src/domain/hold.ts';
+import type { RetentionSpec } from '../../src/domain/retention.ts';
 import { holdKey, manifestKey, serialiseManifest } from '../../src/domain/snapshot.ts';
 import type { SnapshotStore } from '../../src/ports.ts';
 import { record, spec } from '../chat/samples.ts';
@@ -18,6 +20,7 @@ const onlooker = somebody('U0ONLOOKER');
 const origin = { user: operator.id, channel: 'C1' };
 const away = new KeyturnError('store.unreachable', 'Store nas is away.', { hint: 'Look at it.' });
 const wish = { cluster: 'prod-eu', snapshot: ID, reason: 'before the upgrade', end: undefined } as const;
+const release = { cluster: 'prod-eu', snapshot: ID, isConfirmed: true } as const;
 
 async function save(store: SnapshotStore, change: Parameters<typeof record>[0] = {}): Promise<void> {
   const made = record({ size: 3, object: { ...record().object, size: 3 }, ...change });
@@ -25,7 +28,9 @@ async function save(store: SnapshotStore, change: Parameters<typeof record>[0] =
   await store.put(manifestKey(made.cluster, made.id), Buffer.from(serialiseManifest(made)));
 }
 
-async function world(change: { deps?: Partial<CommandDeps>; stores?: readonly SnapshotStore[] } = {}) {
+async function world(
+  change: { deps?: Partial<RestoreCommandDeps & RetentionCommandDeps>; stores?: readonly SnapshotStore[] } = {},
+) {
   const [ceph, nas] = [memoryStore('ceph'), memoryStore('nas')];
   for (const store of [ceph, nas]) await save(store);
   const stores = change.stores ?? [ceph, nas];
@@ -134,6 +139,21 @@ describe('a hold', () => {
     expect([ceph.objects.has(NOTE), nas.objects.has(NOTE)]).toEqual([false, false]);
   });
 
+  test.each(['object', 'manifest'])(
+    'waits for a run of retention that is just removing the %s, and then tells the truth',
+    async (part) => {
+      const { commands, clock, lease, ceph, nas } = await world();
+      await lease.acquire({ id: 'r', kind: 'retention', cluster: 'prod-eu', startedAt: clock.now().toISOString() });
+      const held = refusalOf(commands.holdSnapshot(operator, wish, origin));
+      for (let i = 0; i < 100 && !nas.objects.has(NOTE); i += 1) await new Promise((resolve) => setImmediate(resolve));
+      for (const store of [ceph, nas])
+        await store.remove(part === 'object' ? `prod-eu/${ID}.db` : manifestKey('prod-eu', ID));
+      await clock.advance(3_000);
+      expect((await held).code).toBe('snapshot.unknown');
+      expect([ceph.objects.has(NOTE), nas.objects.has(NOTE)]).toEqual([false, false]);
+    },
+  );
+
   test('takes the place of another, which is named', async () => {
     const { commands, clock, noteIn, ceph } = await world();
     await commands.holdSnapshot(operator, wish, origin);
@@ -153,7 +173,7 @@ describe('a hold', () => {
     };
     const { commands } = await world({ stores: [locking, nas] });
     await commands.holdSnapshot(operator, wish, origin);
-    await commands.releaseSnapshot(operator, wish, origin);
+    await commands.releaseSnapshot(operator, release, origin);
     const keys = [`prod-eu/${ID}.db`, manifestKey('prod-eu', ID)];
     expect(legal).toEqual([...keys.map((key) => `+${key}`), ...keys.map((key) => `-${key}`)]);
     expect(ceph.objects.has(NOTE)).toBe(false);
@@ -192,7 +212,7 @@ describe('a hold', () => {
   test('is for operators, and so is the release', async () => {
     const { commands } = await world();
     expect((await refusalOf(commands.holdSnapshot(onlooker, wish, origin))).code).toBe('permission.denied');
-    expect((await refusalOf(commands.releaseSnapshot(onlooker, wish, origin))).code).toBe('permission.denied');
+    expect((await refusalOf(commands.releaseSnapshot(onlooker, release, origin))).code).toBe('permission.denied');
   });
 
   test('is not put on when the audit can not keep it', async () => {
@@ -219,7 +239,7 @@ describe('a release', () => {
   test('takes the note away in every store', async () => {
     const { commands, ceph, nas, published } = await world();
     await commands.holdSnapshot(operator, wish, origin);
-    const answer = await commands.releaseSnapshot(operator, wish, origin);
+    const answer = await commands.releaseSnapshot(operator, release, origin);
     expect(answer).toMatchObject({ change: { kind: 'released', by: operator.id }, before: { reason: wish.reason } });
     expect([ceph.objects.has(NOTE), nas.objects.has(NOTE)]).toEqual([false, false]);
     expect(published.at(-1)).toMatchObject({ type: 'hold.changed', change: { kind: 'released' } });
@@ -230,15 +250,61 @@ describe('a release', () => {
     const { commands, nas, queue } = await world();
     await commands.holdSnapshot(operator, wish, origin);
     nas.fail('remove', away);
-    const answer = await commands.releaseSnapshot(operator, wish, origin);
-    expect(answer.stores).toMatchObject([{ store: 'ceph' }, { store: 'nas', problem: { code: away.code } }]);
+    const answer = await commands.releaseSnapshot(operator, release, origin);
+    expect(answer).toMatchObject({ stores: [{ store: 'ceph' }, { store: 'nas', problem: { code: away.code } }] });
     expect(queue.jobs.map(({ job }) => job)).toMatchObject([{ kind: 'hold', store: 'nas', note: undefined }]);
     expect(await commands.showSnapshot(onlooker, wish)).toMatchObject({ hold: { isActive: true, stores: ['nas'] } });
   });
 
+  describe('after which retention would remove it at once', () => {
+    const NEWER = '20261121T063000Z-18';
+    const newest = { policy: { last: 1 }, mostAtOnce: 0.5, strayGraceMs: 0 };
+    const typed = { ...release, isConfirmed: false };
+    async function twoOf(policy: RetentionSpec) {
+      const made = await world({ deps: { retentionOf: () => policy } });
+      const object = { ...record().object, size: 3, key: `prod-eu/${NEWER}.db` };
+      for (const store of [made.ceph, made.nas])
+        await save(store, { id: NEWER, takenAt: '2026-11-21T06:30:00.000Z', object });
+      await made.commands.holdSnapshot(operator, wish, origin);
+      return made;
+    }
+
+    test('is asked about first, and nothing is released until it is confirmed', async () => {
+      const { commands, ceph } = await twoOf(newest);
+      const question = await commands.releaseSnapshot(operator, typed, origin);
+      expect(question).toMatchObject({ snapshot: ID, goes: [{ store: 'ceph' }, { store: 'nas' }] });
+      expect(ceph.objects.has(NOTE)).toBe(true);
+      await commands.releaseSnapshot(operator, release, origin);
+      expect(ceph.objects.has(NOTE)).toBe(false);
+    });
+
+    test('is not asked about when another rule keeps it', async () => {
+      const { commands, ceph } = await twoOf({ ...newest, policy: { last: 9 } });
+      expect(await commands.releaseSnapshot(operator, typed, origin)).toMatchObject({ change: { kind: 'released' } });
+      expect(ceph.objects.has(NOTE)).toBe(false);
+    });
+
+    test('is asked about too when nobody can tell', async () => {
+      const { commands, deps, ceph } = await twoOf({ ...newest, policy: { last: 9 } });
+      deps.requests.open = () => Promise.reject(new KeyturnError('queue.unavailable', 'Away.', { hint: 'Wait.' }));
+      expect(await commands.releaseSnapshot(operator, typed, origin)).toMatchObject({ snapshot: ID, goes: undefined });
+      expect(ceph.objects.has(NOTE)).toBe(true);
+    });
+
+    test('shows in the details what retention does, held and released', async () => {
+      const { commands } = await twoOf(newest);
+      const { retention } = await commands.showSnapshot(onlooker, wish);
+      expect(retention?.stores).toMatchObject([
+        { goesNext: false, goes: 'stays as long as it is held' },
+        { store: 'nas' },
+      ]);
+      expect(retention?.released).toMatchObject([{ goesNext: true }, { goesNext: true }]);
+    });
+  });
+
   test('of what nobody holds is refused', async () => {
     const { commands } = await world();
-    const error = await refusalOf(commands.releaseSnapshot(operator, wish, origin));
+    const error = await refusalOf(commands.releaseSnapshot(operator, release, origin));
     expect(error).toMatchObject({
       code: 'command.invalid',
       message: expect.stringContaining('Nothing holds') as string,

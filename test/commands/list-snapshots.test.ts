@@ -120,7 +120,7 @@ describe('the details', () => {
     await ceph.put(damageKey('prod-eu', idOf(1)), Buffer.from('{}'));
     const { record: read, copies, problems } = await show(idOf(1));
     expect([read, copies[0]?.isDamaged]).toEqual([undefined, true]);
-    expect(problems[0]?.message).toContain('No good manifest');
+    expect(problems[0]?.message).toContain('found damaged');
   });
 
   test('of an adopted one are those of its manifest, and a copy without one is told', async () => {

@@ -19,7 +19,8 @@ const away = new KeyturnError('store.unreachable', 'Away.', { hint: 'Look.' });
 
 async function world() {
   const [ceph, nas] = [memoryStore('ceph'), memoryStore('nas')];
-  for (const store of [ceph, nas]) await store.put(keys.object, Buffer.from('abc'));
+  for (const store of [ceph, nas])
+    for (const key of [keys.object, keys.manifest]) await store.put(key, Buffer.from('abc'));
   const events: KeyturnEvent[] = [];
   const deps = {
     clusters: new Map([['prod-eu', clusterSpec()]]),

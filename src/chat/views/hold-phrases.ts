@@ -1,9 +1,9 @@
 /** Owns how holds are spoken of: in lists, in messages and in answers. Pure. */
-import type { HoldAnswer } from '../../commands/hold-snapshot.ts';
+import type { HoldAnswer, ReleaseQuestion } from '../../commands/hold-snapshot.ts';
 import type { HoldState } from '../../commands/list-snapshots.ts';
 import type { HoldNote } from '../../domain/hold.ts';
 import type { HoldMessage } from '../../domain/hold-message.ts';
-import { bold, code, context, date, join, mention, message, mrk, plain, section } from '../blocks.ts';
+import { actions, bold, button, code, context, date, join, mention, message, mrk, plain, section } from '../blocks.ts';
 import type { MessageView, Mrkdwn } from '../blocks.ts';
 import { storeNames } from './backup.ts';
 
@@ -35,6 +35,21 @@ export function holdView({ cluster, snapshot, takenAt, change, stores }: HoldMes
     return mrk`⚠️ ${state}, ${next}: ${plain(why, 300)}`;
   });
   return message(join([line, ...left], '\n'), [section(line), ...left.map(context)]);
+}
+
+export const RELEASE_ACTION = 'snapshot.release-anyway';
+
+/** To the one who wants to release it: what comes of it, and a button that means it. */
+export function releaseQuestionView({ cluster, snapshot, takenAt, goes }: ReleaseQuestion): MessageView {
+  const what = mrk`Snapshot ${code(snapshot, 120)} of ${bold(cluster)} from ${date(takenAt)}`;
+  const from = storeNames(mrk`from`, goes?.map(({ store }) => store) ?? []);
+  const why =
+    from === undefined
+      ? mrk`What retention would do then can't be told just now.`
+      : mrk`*No other rule keeps it:* retention removes it for good after the next backup, ${from}.`;
+  const text = mrk`✋ ${what} is still held. ${why}`;
+  const release = button(RELEASE_ACTION, 'Release it', { cluster, snapshot }, { style: 'danger' });
+  return message(text, [section(text), actions([release])]);
 }
 
 /** To the one who asked. */
