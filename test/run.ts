@@ -74,7 +74,7 @@ async function runVitest(up: Environment, chromium: string): Promise<number> {
 }
 
 /** What test/support/local-env.ts reads. */
-function describe({ nodes, redis, s3 }: Environment, chromium: string, controlSocket: string): object {
+function describe({ nodes, redis, s3, sftp }: Environment, chromium: string, controlSocket: string): object {
   const machine = (node: LocalNode) => ({
     name: node.name,
     address: node.address,
@@ -92,6 +92,8 @@ function describe({ nodes, redis, s3 }: Environment, chromium: string, controlSo
     hub: nodes.hub,
     redis: { url: redis.url },
     s3: { endpoint: s3.endpoint, ...S3_ACCESS },
+    // Its methods are asked for by test/support/control.ts.
+    sftp,
     cacheDir: defaultCacheDir(),
     controlSocket,
     chromium,

@@ -32,7 +32,14 @@ export async function startTestSftp(more: TestSftpOptions = {}): Promise<TestSft
 }
 
 export function sftpOptions(
-  { host, port, user, path, keyFile, hostKey }: LocalSftp,
+  {
+    host,
+    port,
+    user,
+    path,
+    keyFile,
+    hostKey,
+  }: Pick<LocalSftp, 'host' | 'port' | 'user' | 'path' | 'keyFile' | 'hostKey'>,
   more: Partial<SftpStoreOptions> = {},
 ): SftpStoreOptions {
   return {

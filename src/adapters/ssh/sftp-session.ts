@@ -178,7 +178,10 @@ function refusalOf(error: Error): SftpRefusal {
   return new SftpRefusal((error as Error & { code: number }).code);
 }
 
-/** So many readings of one directory are on their way at once: each answer has a hundred names. */
+/**
+ * So many readings of one directory are on their way at once: each answer has a hundred names. What is asked of one file or
+ * directory is answered as if it had been asked one after the other (draft-ietf-secsh-filexfer-02, 6.1).
+ */
 const READDIRS = 4;
 const END_OF_FILE = 1;
 
@@ -187,14 +190,14 @@ function requests(sftp: SFTPWrapper, { ask }: { readonly ask: Ask }): Omit<SftpS
   const done = (send: (answer: Callback) => unknown): Promise<void> =>
     ask<undefined>((answer) => send((error) => answer(error, undefined)));
 
-  const readAll = async (handle: Buffer, found: SftpEntry[]): Promise<void> => {
+  const readAll = async (handle: Buffer, found: Map<string, SftpEntry>): Promise<void> => {
     for (;;) {
       const more = await ask<FileEntryWithStats[]>((answer) => sftp.readdir(handle, answer)).catch((error: unknown) => {
         if (error instanceof SftpRefusal && error.status === END_OF_FILE) return undefined;
         throw error;
       });
       if (more === undefined) return;
-      for (const { filename, attrs } of more) found.push({ name: filename, ...fileOf(attrs) });
+      for (const { filename, attrs } of more) found.set(filename, { name: filename, ...fileOf(attrs) });
     }
   };
 
@@ -222,13 +225,14 @@ function requests(sftp: SFTPWrapper, { ask }: { readonly ask: Ask }): Omit<SftpS
     lstat: async (path) => fileOf(await ask((answer) => sftp.lstat(path, answer))),
     async readdir(path) {
       const handle = await ask<Buffer>((answer) => sftp.opendir(path, answer));
-      const found: SftpEntry[] = [];
+      // A file that is renamed meanwhile may be told of twice.
+      const found = new Map<string, SftpEntry>();
       try {
         await Promise.all(Array.from({ length: READDIRS }, () => readAll(handle, found)));
       } finally {
         await done((answer) => sftp.close(handle, answer)).catch(() => undefined); // what was read counts
       }
-      return found;
+      return [...found.values()];
     },
     mkdir: (path) => done((answer) => sftp.mkdir(path, { mode: 0o700 }, answer)),
     unlink: (path) => done((answer) => sftp.unlink(path, answer)),
