@@ -37,7 +37,7 @@ export function restoreParts(world = approvalsWorld()) {
 }
 
 /** The requester may ask, approvers approve, the operator of `approvalsWorld` operate. `change` overrides anything. */
-export function restoreWorld(change: Partial<RestoreCommandDeps> = {}) {
+export function restoreWorld(change: Partial<RestoreCommandDeps & RetentionCommandDeps> = {}) {
   const approvals = approvalsWorld();
   const { clock, log } = approvals;
   const queue = fakeJobQueue(clock);
