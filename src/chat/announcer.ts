@@ -4,9 +4,11 @@ import type { BackupMessage } from '../domain/backup-message.ts';
 import { isCopyEvent } from '../domain/copy-event.ts';
 import { isBackupEvent, isRetentionEvent } from '../domain/event.ts';
 import type { BackupEvent } from '../domain/event.ts';
+import { isHoldEvent } from '../domain/hold-event.ts';
 import { retriedFrom } from '../domain/job.ts';
 import type { Clock, Publish } from '../ports.ts';
 import { copyAnnouncer } from './copy-announcer.ts';
+import { announceHold } from './hold-announcer.ts';
 import { alertKey } from './message-state.ts';
 import type { AlertMessage } from './message-state.ts';
 import { remember } from './remember.ts';
@@ -31,6 +33,7 @@ export function announcer(options: AnnouncerOptions): Publish {
   return async (event) => {
     if (isCopyEvent(event)) return announceCopy(event);
     if (isRetentionEvent(event)) return announceRetention(options, event);
+    if (isHoldEvent(event)) return announceHold(options, event);
     if (!isBackupEvent(event)) return announceRestore(event);
     if (tooSoon(event)) return;
     await remember<BackupMessage>(options, event.operation, (before) => foldBackup(before, event));

@@ -13,9 +13,9 @@ import { answerRetention, RETENTION_CLICKS } from './retention-talk.ts';
 import { obeyRestore, RESTORE_CLICKS } from './restore-talk.ts';
 import type { Click, ClickAnswer, ClickHandler, RestoreTalkOptions } from './restore-talk.ts';
 import { backupAnswerView, helpView, verifyAnswerView } from './views/answers.ts';
+import { obeySnapshots, SNAPSHOT_CLICKS } from './snapshot-talk.ts';
 import { RETRY_ACTION } from './views/backup.ts';
 import { CLUSTERS_PAGER, closedHomeView, clustersView, homeView } from './views/clusters.ts';
-import { SNAPSHOTS_PAGER, snapshotsView } from './views/snapshots.ts';
 import { statusView } from './views/status.ts';
 
 /** None of these throws: what goes wrong is the answer. Undefined: a dialog says it, or nothing needs saying. */
@@ -87,7 +87,9 @@ async function obey(options: RestoreTalkOptions, request: Request, speaker: Spea
       return statusView(await commands.showStatus(await who(), cluster));
     }
     case 'snapshots':
-      return snapshotsView(await commands.listSnapshots(await who(), request.cluster, 0));
+    case 'hold':
+    case 'release':
+      return obeySnapshots(options, request, speaker);
     case 'retention':
       return answerRetention(options, request.cluster, speaker.user, 0);
     case 'backup':
@@ -124,11 +126,10 @@ async function answerClick(options: RestoreTalkOptions, click: Click): Promise<C
 const CLICKS: Readonly<Record<string, ClickHandler<RestoreTalkOptions>>> = {
   ...RESTORE_CLICKS,
   ...RETENTION_CLICKS,
+  ...SNAPSHOT_CLICKS,
   [RETRY_ACTION]: retry,
   [`${CLUSTERS_PAGER}.previous`]: turnClusters,
   [`${CLUSTERS_PAGER}.next`]: turnClusters,
-  [`${SNAPSHOTS_PAGER}.previous`]: turnSnapshots,
-  [`${SNAPSHOTS_PAGER}.next`]: turnSnapshots,
 };
 
 async function retry(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
@@ -141,10 +142,4 @@ async function retry(options: TalkOptions, click: Click, value: CarriedValue): P
 async function turnClusters(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
   const report = await options.commands.showClusters(await actor(options, click.user, 'clusters'));
   return { view: clustersView(report, Number(value['page']), options.command), replace: true };
-}
-
-async function turnSnapshots(options: TalkOptions, click: Click, value: CarriedValue): Promise<ClickAnswer> {
-  const person = await actor(options, click.user, 'snapshots');
-  const report = await options.commands.listSnapshots(person, textOf(value, 'cluster'), Number(value['page']));
-  return { view: snapshotsView(report), replace: true };
 }

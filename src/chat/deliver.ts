@@ -189,6 +189,7 @@ function channelsFor({ channels }: DeliveryOptions, state: MessageState): readon
     case 'restore-cleaned':
     case 'restore-decision':
     case 'enrol-anew':
+    case 'hold':
       return [channels.results];
   }
 }

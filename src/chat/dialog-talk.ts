@@ -15,6 +15,7 @@ import type { ChosenOption } from './modal-blocks.ts';
 import { remember } from './remember.ts';
 import { approvedText, changeView } from './restore-talk.ts';
 import type { RestoreTalkOptions } from './restore-talk.ts';
+import { dialogValueOf, SNAPSHOT_DIALOG_CLICKS, SNAPSHOT_FORMS } from './snapshot-talk.ts';
 import { problemView } from './views/answers.ts';
 import { answerDialog, BOOK_PAGER, saidDialog, waitDialog } from './views/dialogs.ts';
 import { AGREE_FORM, askedAnewText, confirmAgainForm, agreeForm, ENROL_ACTIONS, ENROL_FORM } from './views/enrol.ts';
@@ -67,6 +68,7 @@ const FORMS: Readonly<Record<string, FormHandler>> = {
   [CODE_FORM]: approveWithCode,
   [ENROL_FORM]: confirmEnrolment,
   [AGREE_FORM]: agreeToEnrol,
+  ...SNAPSHOT_FORMS,
 };
 
 function metadataOf({ metadata }: { readonly metadata: string }): CarriedValue {
@@ -205,6 +207,8 @@ export async function answerDialogClick(
 ): Promise<ModalView | undefined> {
   const { actionId, user } = click;
   try {
+    const ofSnapshot = SNAPSHOT_DIALOG_CLICKS[actionId];
+    if (ofSnapshot !== undefined) return await ofSnapshot(options, user, dialogValueOf(click.value));
     switch (actionId) {
       case FORM_FIELDS.snapshot:
         return restoreFormView(

@@ -2,6 +2,7 @@
 import type { BackupMessage } from '../domain/backup-message.ts';
 import type { ScrubEvent } from '../domain/copy-event.ts';
 import type { DamageMessage } from '../domain/damage-message.ts';
+import type { HoldMessage } from '../domain/hold-message.ts';
 import type { RestoreMessage } from '../domain/restore-message.ts';
 import type { RestoreSummary } from '../domain/restore-summary.ts';
 import type { VerifyMessage } from '../domain/verify-message.ts';
@@ -63,7 +64,8 @@ export type MessageState =
   | RestoreEnd
   | EnrolCall
   | RetentionQuestion
-  | RetentionTrouble;
+  | RetentionTrouble
+  | HoldMessage;
 
 /** The message of an operation has the operation's id as its key; its alarm has this. */
 export function alertKey(operation: string): string {
@@ -110,6 +112,7 @@ export function parentOf(state: MessageState): string | undefined {
     case 'scrub-behind':
     case 'retention-question':
     case 'retention-trouble':
+    case 'hold':
       return undefined;
   }
 }

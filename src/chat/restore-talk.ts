@@ -3,14 +3,15 @@ import type { ModalView } from '@slack/types';
 import type { Request } from '../commands/parse.ts';
 import type { Decision, RestoreRequest } from '../domain/restore-request.ts';
 import type { ChangeAnswer } from '../commands/restore-commands.ts';
-import { actor, explain, textOf } from './asking.ts';
+import { actor, textOf } from './asking.ts';
 import type { CarriedValue, Speaker, TalkOptions } from './asking.ts';
 import { bold, code, message, mrk, plain, section } from './blocks.ts';
 import type { MessageView, Mrkdwn } from './blocks.ts';
 import type { Books } from './books.ts';
+import { inDialog } from './in-dialog.ts';
 import { APPROVALS_PAGER, approvalsView, CLEANUP_ACTION, cleanupQueuedView, cleanupView } from './views/approvals.ts';
 import { problemView } from './views/answers.ts';
-import { answerDialog, saidDialog, waitDialog } from './views/dialogs.ts';
+import { answerDialog, saidDialog } from './views/dialogs.ts';
 import type { BookValue } from './views/dialogs.ts';
 import { agreeForm, ENROL_ACTIONS, haveCodesView, secretForm } from './views/enrol.ts';
 import { factsOf, openAlreadyText, restoreFormView } from './views/restore-form.ts';
@@ -64,18 +65,6 @@ export async function obeyRestore(
     case 'enrol':
       return inDialog(options, speaker, 'One-time codes', () => enrolment(options, user));
   }
-}
-
-/** A dialog at once, since the leave to open one lasts three seconds; then what was looked up for it. */
-async function inDialog(
-  options: RestoreTalkOptions,
-  speaker: Speaker,
-  title: string,
-  look: () => Promise<ModalView>,
-): Promise<undefined> {
-  const dialog = await options.screen.open(speaker.trigger, waitDialog(title));
-  const view = await look().catch((error: unknown) => answerDialog(title, explain(options, error, speaker)));
-  await dialog.show(view);
 }
 
 async function askedForm(options: RestoreTalkOptions, cluster: string, speaker: Speaker): Promise<ModalView> {

@@ -19,6 +19,7 @@ import type {
   RestoreRequests,
   SnapshotCatalogue,
   SnapshotCoder,
+  SnapshotStore,
   StepUpRecords,
 } from '../ports.ts';
 import type { AuditCopy } from './verify-audit.ts';
@@ -32,6 +33,7 @@ export interface CommandDeps {
   readonly command: string;
   readonly etcd: EtcdClient;
   readonly catalogue: SnapshotCatalogue;
+  readonly stores: ReadonlyMap<string, SnapshotStore>;
   readonly queue: JobQueue;
   readonly lease: ClusterLease;
   readonly calendar: CronCalendar;

@@ -1,12 +1,17 @@
 /** Owns the one object through which chat asks for things: every command, with its dependencies in place. */
+import type { Origin } from '../domain/job.ts';
 import type { Person } from '../domain/permission.ts';
 import { cleanUp, offerCleanup } from './clean-up.ts';
 import type { CommandDeps, RestoreCommandDeps } from './deps.ts';
 import { shared } from './deps.ts';
 import { findSnapshots, lookForSearch } from './find-snapshots.ts';
 import { listApprovals } from './list-approvals.ts';
-import { listSnapshots } from './list-snapshots.ts';
-import type { SnapshotsReport } from './list-snapshots.ts';
+import { holdSnapshot, releaseSnapshot } from './hold-snapshot.ts';
+import type { HoldAnswer } from './hold-snapshot.ts';
+import type { TypedHold, WantedSnapshot } from './hold-words.ts';
+import { listSnapshots, showSnapshot } from './list-snapshots.ts';
+import type { ListWish, SnapshotDetails, SnapshotsReport } from './list-snapshots.ts';
+import { lookAtEntries } from './look-at-stores.ts';
 import { parseCommand } from './parse.ts';
 import type { Request } from './parse.ts';
 import { requestBackup } from './request-backup.ts';
@@ -46,7 +51,10 @@ export interface Commands extends RestoreCommands, RetentionCommands {
   showHelp(actor: Person): HelpReport;
   showClusters(actor: Person): Promise<ClustersReport>;
   showStatus(actor: Person, cluster: string): Promise<StatusReport>;
-  listSnapshots(actor: Person, cluster: string, page: number): Promise<SnapshotsReport>;
+  listSnapshots(actor: Person, wish: ListWish): Promise<SnapshotsReport>;
+  showSnapshot(actor: Person, wish: WantedSnapshot): Promise<SnapshotDetails>;
+  holdSnapshot(actor: Person, wish: TypedHold, origin: Origin): Promise<HoldAnswer>;
+  releaseSnapshot(actor: Person, wish: WantedSnapshot, origin: Origin): Promise<HoldAnswer>;
   requestBackup(actor: Person, request: BackupRequest): Promise<BackupAnswer>;
   requestVerify(actor: Person, request: VerifyRequest): Promise<VerifyAnswer>;
 }
@@ -73,13 +81,22 @@ export function buildCommands(deps: RestoreCommandDeps & RetentionCommandDeps): 
     (spec) => spec.name,
     (spec: CommandDeps['clusters'][number]) => lookAtStatus(deps, spec),
   );
+  const entries = shared(
+    deps.clock,
+    STATUS_SHARED_MS,
+    (spec) => spec.name,
+    (spec: CommandDeps['clusters'][number]) => lookAtEntries(deps, spec),
+  );
   return {
     parse: (text) => parseCommand(text, { command: deps.command, clusters: names }),
     onlyCluster: names.length === 1 ? names[0] : undefined,
     showHelp: (actor) => showHelp(deps, actor),
     showClusters: (actor) => showClusters(deps, actor, () => overview(undefined)),
     showStatus: (actor, cluster) => showStatus(deps, actor, cluster, status),
-    listSnapshots: (actor, cluster, page) => listSnapshots(deps, actor, cluster, page),
+    listSnapshots: (actor, wish) => listSnapshots(deps, actor, wish, entries),
+    showSnapshot: (actor, wish) => showSnapshot(deps, actor, wish),
+    holdSnapshot: (actor, wish, origin) => holdSnapshot(deps, actor, wish, origin),
+    releaseSnapshot: (actor, wish, origin) => releaseSnapshot(deps, actor, wish, origin),
     requestBackup: (actor, request) => requestBackup(deps, actor, request),
     requestVerify: (actor, request) => requestVerify(deps, actor, request),
     ...buildRestoreCommands(deps),

@@ -3,7 +3,7 @@ import { KeyturnError } from '../domain/error.ts';
 import type { RestoreRequest } from '../domain/restore-request.ts';
 import type { RestoreCommandDeps } from './deps.ts';
 import { inParallel } from './deps.ts';
-import { nearest } from './parse.ts';
+import { nearest } from './nearest.ts';
 
 type Deps = Pick<RestoreCommandDeps, 'requests' | 'clusters' | 'command'>;
 

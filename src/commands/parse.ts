@@ -1,6 +1,8 @@
 /** Owns the words people type after the slash command, and what is said when they mistype one. */
-import { distance } from 'fastest-levenshtein';
 import { KeyturnError } from '../domain/error.ts';
+import type { HoldGrammar, TypedHold, WantedSnapshot } from './hold-words.ts';
+import { parseHoldWords, parseSnapshotWords } from './hold-words.ts';
+import { nearest } from './nearest.ts';
 
 /** How each kind of argument is written, and how many words it is at most. */
 const ARGUMENTS = {
@@ -8,7 +10,9 @@ const ARGUMENTS = {
   cluster: { written: ' <cluster>', words: 1 },
   'cluster?': { written: ' [cluster]', words: 1 },
   'cluster snapshot?': { written: ' <cluster> [snapshot]', words: 2 },
-  'cluster? snapshot': { written: ' [cluster] <snapshot>', words: 2 },
+  'cluster filters?': { written: ' <cluster> [filters | snapshot]', words: 13 },
+  'snapshot hold': { written: ' [cluster] <snapshot> [for 30d | until 2026-12-31] <reason>', words: Infinity },
+  snapshot: { written: ' [cluster] <snapshot>', words: 2 },
   request: { written: ' <request>', words: 1 },
 } as const;
 
@@ -23,8 +27,10 @@ export const COMMAND_WORDS: readonly CommandWord[] = [
   { action: 'clusters', argument: 'none', summary: 'every cluster: last good backup, next run' },
   { action: 'status', argument: 'cluster?', summary: 'live: members, leader, database, alarms, last backups' },
   { action: 'backup', argument: 'cluster', summary: 'a backup now; its message is edited as it goes' },
-  { action: 'snapshots', argument: 'cluster', summary: 'what is stored, and where' },
-  { action: 'verify', argument: 'cluster? snapshot', summary: 'reads every copy of a snapshot again, to its end' },
+  { action: 'snapshots', argument: 'cluster filters?', summary: 'what is stored where, or all of one snapshot' },
+  { action: 'verify', argument: 'snapshot', summary: 'reads every copy of a snapshot again, to its end' },
+  { action: 'hold', argument: 'snapshot hold', summary: 'keeps a snapshot, whatever retention would do' },
+  { action: 'release', argument: 'snapshot', summary: 'lets go of a snapshot that is held' },
   { action: 'retention', argument: 'cluster', summary: 'what is kept, what goes next, and why' },
   { action: 'restore', argument: 'cluster', summary: 'asks for a restore; it starts once enough others approved it' },
   { action: 'approvals', argument: 'none', summary: 'restores that wait or run, and what you can do with them' },
@@ -38,9 +44,12 @@ export const COMMAND_WORDS: readonly CommandWord[] = [
 export type Request =
   | { readonly action: 'help' | 'clusters' | 'approvals' | 'enrol' }
   | { readonly action: 'status'; readonly cluster: string | undefined }
-  /** `snapshot`: as typed; there may be none of that name. */
-  | { readonly action: 'verify'; readonly cluster: string | undefined; readonly snapshot: string }
-  | { readonly action: 'backup' | 'snapshots' | 'retention' | 'restore'; readonly cluster: string }
+  | { readonly action: 'backup' | 'retention' | 'restore'; readonly cluster: string }
+  /** `words`: filters, or the name of one snapshot; as typed. */
+  | { readonly action: 'snapshots'; readonly cluster: string; readonly words: readonly string[] }
+  | ({ readonly action: 'hold' } & TypedHold)
+  | ({ readonly action: 'release' } & WantedSnapshot)
+  | ({ readonly action: 'verify' } & WantedSnapshot)
   /** `snapshot`: as typed; undefined: the newest. */
   | { readonly action: 'runbook'; readonly cluster: string; readonly snapshot: string | undefined }
   /** `request`: as typed, in lower case; there may be no such restore. */
@@ -77,15 +86,19 @@ export function parseCommand(text: string, vocabulary: Vocabulary): Request {
       return { action: word.action };
     case 'status':
       return { action: 'status', cluster: name === undefined ? undefined : knownCluster(name, word, vocabulary) };
-    case 'backup':
     case 'snapshots':
+      return { action: 'snapshots', cluster: namedCluster(name, word, vocabulary), words: args.slice(1) };
+    case 'hold':
+      return { action: 'hold', ...parseHoldWords(args, holdGrammar(word, vocabulary)) };
+    case 'release':
+    case 'verify':
+      return { action: word.action, ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
+    case 'backup':
     case 'retention':
     case 'restore':
       return { action: word.action, cluster: namedCluster(name, word, vocabulary) };
     case 'runbook':
       return { action: 'runbook', cluster: namedCluster(name, word, vocabulary), snapshot };
-    case 'verify':
-      return { action: 'verify', ...namedSnapshot(name, snapshot, word, vocabulary) };
     case 'audit':
     case 'cleanup':
       return { action: word.action, request: requestId(name, word, vocabulary) };
@@ -100,26 +113,18 @@ function words(text: string): string[] {
     .filter((word) => word !== '');
 }
 
+function holdGrammar(word: CommandWord, vocabulary: Vocabulary): HoldGrammar {
+  return {
+    ...vocabulary,
+    word: word.action,
+    usage: usage(word, vocabulary.command),
+    knownCluster: (name) => knownCluster(name, word, vocabulary),
+  };
+}
+
 function namedCluster(name: string | undefined, word: CommandWord, vocabulary: Vocabulary): string {
   if (name === undefined) throw noCluster(word, vocabulary);
   return knownCluster(name, word, vocabulary);
-}
-
-/** Only the stores know which snapshots there are. With one word it is the snapshot's, wherever it lies. */
-function namedSnapshot(
-  first: string | undefined,
-  second: string | undefined,
-  word: CommandWord,
-  vocabulary: Vocabulary,
-): { readonly cluster: string | undefined; readonly snapshot: string } {
-  const { clusters, command } = vocabulary;
-  if (first !== undefined && second !== undefined)
-    return { cluster: knownCluster(first, word, vocabulary), snapshot: second };
-  const cluster = clusters.find((each) => each.toLowerCase() === first?.toLowerCase());
-  if (first !== undefined && cluster === undefined) return { cluster: undefined, snapshot: first };
-  throw new KeyturnError('command.invalid', `"${word.action}" needs the id of a snapshot.`, {
-    hint: `Type: ${usage(word, command)}. The ids are in: ${command} snapshots ${cluster ?? '<cluster>'}`,
-  });
 }
 
 /** Only Redis knows which restores there are; what can't be an id is told at once. */
@@ -165,26 +170,6 @@ function tooMuch(word: CommandWord, extra: readonly string[], { command }: Vocab
   return new KeyturnError('command.invalid', `"${short(extra.join(' '))}" is too much for "${word.action}".`, {
     hint: `Type: ${usage(word, command)}`,
   });
-}
-
-/** The likeliest word meant: a near miss, or the only one that begins so. */
-export function nearest(typed: string, known: readonly string[]): string | undefined {
-  const lower = typed.toLowerCase();
-  const scored = known.map((name) => ({ name, misses: misses(lower, name.toLowerCase()) }));
-  const best = scored.reduce<(typeof scored)[number] | undefined>(
-    (least, one) => (least === undefined || one.misses < least.misses ? one : least),
-    undefined,
-  );
-  if (best !== undefined && best.misses <= Math.max(1, Math.min(3, Math.floor(best.name.length / 3)))) return best.name;
-  const starting = lower.length >= 2 ? known.filter((k) => k.toLowerCase().startsWith(lower)) : [];
-  return starting.length === 1 ? starting[0] : undefined;
-}
-
-/** Letters typed wrong. Two neighbours swapped are half a miss: of all slips fingers make, it is the likeliest. */
-function misses(typed: string, name: string): number {
-  const at = name.split('').findIndex((char, i) => char !== typed[i]);
-  const swapped = typed.slice(0, at) + typed.slice(at + 1, at + 2) + typed.slice(at, at + 1) + typed.slice(at + 2);
-  return at >= 0 && swapped === name ? 0.5 : distance(typed, name);
 }
 
 function some(names: readonly string[]): string {

@@ -11,7 +11,7 @@ import type { RestoreCommandDeps } from './deps.ts';
 import { findCluster, requirePermission } from './deps.ts';
 import { knownRequest } from './known-request.ts';
 import { lookAtEntries } from './look-at-stores.ts';
-import { nearest } from './parse.ts';
+import { nearest } from './nearest.ts';
 import { makePlan } from './request-restore.ts';
 
 /** Names the folders on the nodes in a plan that nobody asked to carry out. */

@@ -2,6 +2,7 @@
 import type { CopyEvent } from './copy-event.ts';
 import type { Problem } from './error.ts';
 import type { Base } from './event-base.ts';
+import type { HoldEvent } from './hold-event.ts';
 import type { Origin } from './job.ts';
 import type { PhaseName } from './plan.ts';
 import type { RestoreReport } from './restore-report.ts';
@@ -9,7 +10,7 @@ import type { RestoreSummary } from './restore-summary.ts';
 import type { RetentionEvent } from './retention-event.ts';
 import type { SnapshotRecord, Trigger } from './snapshot.ts';
 
-export type KeyturnEvent = BackupEvent | RestoreEvent | RetentionEvent | CopyEvent;
+export type KeyturnEvent = BackupEvent | RestoreEvent | RetentionEvent | CopyEvent | HoldEvent;
 
 export type BackupEvent =
   | (Base & { readonly type: 'backup.queued'; readonly trigger: Trigger; readonly origin: Origin | undefined })

@@ -1,7 +1,8 @@
 /** Owns the note beside a snapshot that keeps it out of retention's reach: who wanted it, why, and for how long. */
 import type { Hold } from './retention.ts';
+import { sealed, unsealed } from './sealed.ts';
 
-/** As stored in JSON beside the manifest; times are ISO 8601 in UTC. */
+/** As stored in JSON beside the snapshot, sealed; times are ISO 8601 in UTC. */
 export interface HoldNote {
   readonly format: 1;
   /** One line, in the person's words. */
@@ -15,27 +16,34 @@ export interface HoldNote {
 
 /** A file larger than this, in bytes, is no note: it is not read. */
 export const MAX_HOLD_SIZE = 16 * 1024;
+/** Characters. */
+export const LONGEST_HOLD_REASON = 500;
 
-const FIELDS = new Set(['format', 'reason', 'by', 'at', 'until']);
+/** A reason as it is kept: on one line, and not longer than what is kept. */
+export function reasonOf(typed: string): string {
+  return typed
+    .replace(/[\p{Cc}\p{Cs}\u2028\u2029\s]+/gu, ' ')
+    .trim()
+    .slice(0, LONGEST_HOLD_REASON)
+    .trim();
+}
 
-/** Undefined for anything but a whole note; what lies there holds the snapshot all the same. */
+/**
+ * Undefined for anything but a whole note: anybody who may write to the store may have written it. What lies there holds the
+ * snapshot all the same.
+ */
 export function parseHold(text: string): HoldNote | undefined {
-  let value: unknown;
-  try {
-    value = text.length > MAX_HOLD_SIZE ? undefined : JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null || !Object.keys(value).every((name) => FIELDS.has(name)))
-    return undefined;
-  const { format, reason, by, at, until } = value as Readonly<Record<keyof HoldNote, unknown>>;
-  if (format !== 1 || !isLine(reason) || !isLine(by) || !isTime(at)) return undefined;
+  if (text.length > MAX_HOLD_SIZE) return undefined;
+  const read = unsealed(text);
+  if (!read.ok) return undefined;
+  const { format, reason, by, at, until, ...more } = read.value;
+  if (format !== 1 || !isLine(reason) || !isLine(by) || !isTime(at) || Object.keys(more).length > 0) return undefined;
   if (until === undefined) return { format, reason, by, at };
   return isTime(until) ? { format, reason, by, at, until } : undefined;
 }
 
 export function serialiseHold({ format, reason, by, at, until }: HoldNote): string {
-  return `${JSON.stringify({ format, reason, by, at, until }, null, 2)}\n`;
+  return sealed({ format, reason, by, at, ...(until === undefined ? {} : { until }) });
 }
 
 /** What the text of a note, whole or not, means for retention. */
@@ -48,8 +56,8 @@ export function holdOf(text: string): Hold {
 export const UNREADABLE: Hold = { reason: "a hold that can't be read", until: undefined };
 
 /** The one that lasts longest; undefined when there is none. */
-export function strongest(holds: readonly Hold[]): Hold | undefined {
-  const end = ({ until }: Hold): number => (until === undefined ? Infinity : Date.parse(until));
+export function strongest<T extends { readonly until?: string | undefined }>(holds: readonly T[]): T | undefined {
+  const end = ({ until }: T): number => (until === undefined ? Infinity : Date.parse(until));
   return [...holds].sort((a, b) => end(b) - end(a))[0];
 }
 

@@ -1,5 +1,6 @@
 /** Owns what can be queued, and the ids that keep one tick from becoming two jobs. */
 import type { Confirmation } from './retention-event.ts';
+import type { HoldNote } from './hold.ts';
 import type { Trigger } from './snapshot.ts';
 
 /** Where the person who asked is told; the results channel is told in any case when `origin` is undefined. */
@@ -90,7 +91,31 @@ export interface RetentionJob {
   readonly origin: Origin | undefined;
 }
 
-export type Job = BackupJob | SweepJob | RestoreJob | CleanupJob | RetentionJob | VerifyJob | ScrubJob | RepairJob;
+/** Has a store follow that was away when a hold was put on a snapshot, or taken off. */
+export interface HoldJob {
+  readonly kind: 'hold';
+  readonly id: string;
+  readonly cluster: string;
+  readonly store: string;
+  /** Under which it is told. */
+  readonly operation: string;
+  /** ISO time of the change: what lies in the store and is newer stays. */
+  readonly at: string;
+  /** Undefined: the hold was taken off. */
+  readonly note: HoldNote | undefined;
+  readonly keys: HoldKeys;
+}
+
+/** Where a hold lies in a store, and what it holds there. */
+export interface HoldKeys {
+  readonly note: string;
+  readonly object: string;
+  /** Undefined: another tool's snapshot, which has none. */
+  readonly manifest: string | undefined;
+}
+
+export type Job =
+  BackupJob | SweepJob | RestoreJob | CleanupJob | RetentionJob | HoldJob | VerifyJob | ScrubJob | RepairJob;
 
 /** No cluster can have this name: who holds its lease is the only one that reads in the background. */
 export const SCRUB_LEASE = '.scrub';

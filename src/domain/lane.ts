@@ -13,6 +13,7 @@ export const LANE_OF: Readonly<Record<Job['kind'], Lane>> = {
   backup: 'backups',
   sweep: 'backups',
   retention: 'backups',
+  hold: 'backups',
   verify: 'background',
   scrub: 'background',
   repair: 'background',

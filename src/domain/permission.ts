@@ -11,6 +11,8 @@ export type Action =
   | 'status'
   | 'snapshots'
   | 'verify'
+  | 'hold'
+  | 'release'
   | 'backup'
   | 'approvals'
   | 'restore'
@@ -34,6 +36,8 @@ export const ROLE_FOR: Readonly<Record<Action, Role>> = {
   status: 'anyone',
   snapshots: 'anyone',
   verify: 'operate',
+  hold: 'operate',
+  release: 'operate',
   backup: 'operate',
   approvals: 'anyone',
   restore: 'request',

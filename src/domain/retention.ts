@@ -117,7 +117,7 @@ function newestFirst(a: Retained, b: Retained): number {
 }
 
 /** Whether it has not ended yet. */
-export function isHeld({ until }: Hold, now: Date): boolean {
+export function isHeld({ until }: { readonly until?: string | undefined }, now: Date): boolean {
   return until === undefined || Date.parse(until) > now.getTime();
 }
 

@@ -12,6 +12,7 @@ import { runScrub } from './verify/run-scrub.ts';
 import { runVerify } from './verify/run-verify.ts';
 import type { RetentionDeps } from './retention/deps.ts';
 import { runRetention } from './run-retention.ts';
+import { runHold } from './run-hold.ts';
 
 export type JobDeps = BackupDeps & RestoreDeps & RetentionDeps & CopyDeps;
 
@@ -35,6 +36,8 @@ export function handleJob(deps: JobDeps): (job: Job, context: JobContext) => Pro
         return runRepair(job, context, deps);
       case 'retention':
         return runRetention(job, context, deps);
+      case 'hold':
+        return runHold(job, context, deps);
     }
   };
 }

@@ -71,7 +71,7 @@ export async function findSnapshot(catalogue: SnapshotCatalogue, cluster: string
 }
 
 /** The manifest, or why there is none. */
-async function readOne(catalogue: SnapshotCatalogue, entry: SnapshotEntry): Promise<NewestSnapshot> {
+export async function readOne(catalogue: SnapshotCatalogue, entry: SnapshotEntry): Promise<NewestSnapshot> {
   try {
     return await catalogue.record(entry);
   } catch (error) {

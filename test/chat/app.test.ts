@@ -79,6 +79,7 @@ async function world(
     command: '/etcd',
     etcd: fakeEtcd({ members: [member({ isLeader: true }), member({ id: 2n }), member({ id: 3n })] }),
     catalogue: catalogueOf([stored()]),
+    stores: new Map(),
     queue,
     lease: fakeClusterLease(),
     calendar: sixHourly,

@@ -4,9 +4,7 @@ import { validateView } from '../../deploy/local/workspace/limits.ts';
 import { backupAnswerView, helpView, problemView } from '../../src/chat/views/answers.ts';
 import { backupAlertView, backupView } from '../../src/chat/views/backup.ts';
 import { clustersView, homeView } from '../../src/chat/views/clusters.ts';
-import { snapshotsView } from '../../src/chat/views/snapshots.ts';
 import { statusView } from '../../src/chat/views/status.ts';
-import type { SnapshotsReport } from '../../src/commands/list-snapshots.ts';
 import type { Running } from '../../src/commands/running.ts';
 import type { ClusterRow, ClustersReport } from '../../src/commands/show-clusters.ts';
 import { showHelp } from '../../src/commands/show-help.ts';
@@ -237,54 +235,6 @@ describe('the live look', () => {
     });
     expectFits(view);
     expectHarmless(view);
-  });
-});
-
-describe('the list of snapshots', () => {
-  const report: SnapshotsReport = {
-    at: AT,
-    cluster: 'prod-eu',
-    stores: ['ceph', 'offsite'],
-    total: 2,
-    page: 0,
-    pages: 1,
-    snapshots: [stored(), stored({ id: '20261121T000000Z-16', checks: ['size'] }, ['ceph'])],
-    problems: [],
-  };
-
-  test('age, size, revision, keys, hash, where', () => {
-    const view = snapshotsView(report);
-    expectFits(view);
-    expect(seen(view)).toMatchSnapshot();
-  });
-
-  test('none yet', () => {
-    expect(seen(snapshotsView({ ...report, total: 0, snapshots: [] }))).toBe('📦 *prod-eu* · no snapshots yet');
-  });
-
-  test('a store that could not be asked is not said to miss a snapshot', () => {
-    const problems = [{ store: 'offsite', message: 'No answer.', hint: 'Try again.' }];
-    const text = seen(snapshotsView({ ...report, problems }));
-    expect(text).not.toContain('not in `offsite`');
-    expect(text).toContain('Store `offsite` could not be asked');
-  });
-
-  test('hundreds, hostile ones: every page within the limits', () => {
-    const snapshots = Array.from({ length: 10 }, () => poison(stored()));
-    const problems = Array.from({ length: 9 }, () => ({ store: HOSTILE, message: HOSTILE, hint: HOSTILE }));
-    for (const page of [0, 10, 20, 99]) {
-      const view = snapshotsView({
-        ...report,
-        cluster: HOSTILE_NAME,
-        total: 1000,
-        page,
-        pages: 100,
-        snapshots,
-        problems,
-      });
-      expectFits(view);
-      expectHarmless(view);
-    }
   });
 });
 

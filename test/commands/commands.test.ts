@@ -31,6 +31,7 @@ function world(change: Partial<CommandDeps> = {}) {
     command: '/etcd',
     etcd: fakeEtcd(),
     catalogue: catalogueOf([stored()]),
+    stores: new Map(),
     queue,
     lease,
     calendar: sixHourly,
@@ -303,9 +304,9 @@ describe('the live look', () => {
 describe('snapshots and help', () => {
   test('the list names the stores that could not be asked', async () => {
     const { commands } = world({ catalogue: catalogueOf([stored()], ['offsite']) });
-    expect(await commands.listSnapshots(onlooker, 'prod-eu', 0)).toMatchObject({
+    expect(await commands.listSnapshots(onlooker, { cluster: 'prod-eu', filters: [], page: 0 })).toMatchObject({
       stores: ['ceph', 'offsite'],
-      snapshots: [{ stores: ['ceph', 'offsite'] }],
+      lines: [{ entry: { copies: [{ store: 'ceph' }, { store: 'offsite' }] } }],
       problems: [{ store: 'offsite' }],
     });
   });
@@ -318,7 +319,7 @@ describe('snapshots and help', () => {
         .map((e) => e.action);
     const reading = ['approvals', 'runbook', 'audit'];
     expect(allowed(operator)).toEqual([
-      ...['clusters', 'status', 'backup', 'snapshots', 'verify', 'retention'],
+      ...['clusters', 'status', 'backup', 'snapshots', 'verify', 'hold', 'release', 'retention'],
       ...[...reading, 'cleanup', 'help'],
     ]);
     expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', 'retention', ...reading, 'help']);

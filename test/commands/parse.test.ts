@@ -6,6 +6,10 @@ import { KeyturnError } from '../../src/domain/error.ts';
 const vocabulary = { command: '/etcd', clusters: ['prod-eu', 'prod-us', 'staging'] };
 const parse = (text: string): unknown => parseCommand(text, vocabulary);
 
+function held(cluster: string | undefined, snapshot = '20261121T060000Z-17') {
+  return { action: 'hold', cluster, snapshot };
+}
+
 function refusal(text: string, clusters = vocabulary.clusters): KeyturnError {
   try {
     parseCommand(text, { ...vocabulary, clusters });
@@ -26,7 +30,21 @@ describe('what is understood', () => {
     ['status prod-eu', { action: 'status', cluster: 'prod-eu' }],
     ['backup  prod-eu ', { action: 'backup', cluster: 'prod-eu' }],
     ['BACKUP Prod-EU', { action: 'backup', cluster: 'prod-eu' }],
-    ['snapshots `staging`', { action: 'snapshots', cluster: 'staging' }],
+    ['snapshots `staging`', { action: 'snapshots', cluster: 'staging', words: [] }],
+    ['snapshots staging held 2026-11', { action: 'snapshots', cluster: 'staging', words: ['held', '2026-11'] }],
+    [
+      'hold prod-eu 20261121T060000Z-17 for 30d before the audit',
+      { ...held('prod-eu'), end: { kind: 'for', ms: 30 * 86_400_000 }, reason: 'before the audit' },
+    ],
+    [
+      'hold 20261121T060000Z-17 until 2026-12-31 for the auditors',
+      { ...held(undefined), end: { kind: 'until', at: '2026-12-31T23:59:59.999Z' }, reason: 'for the auditors' },
+    ],
+    ['hold prod-eu 20261121T060000Z-17', { ...held('prod-eu'), end: undefined, reason: '' }],
+    ['hold 20261121T060000Z-17 for ever', { ...held(undefined), end: undefined, reason: 'for ever' }],
+    ['hold Staging nightly.db why not', { ...held('staging', 'nightly.db'), end: undefined, reason: 'why not' }],
+    ['release prod-eu `20261121T060000Z-17`', { ...held('prod-eu'), action: 'release' }],
+    ['release etcd-snapshot-20261121.db', { ...held(undefined, 'etcd-snapshot-20261121.db'), action: 'release' }],
     ['backup “prod-us”', { action: 'backup', cluster: 'prod-us' }],
     ['restore prod-eu', { action: 'restore', cluster: 'prod-eu' }],
     ['approvals', { action: 'approvals' }],
@@ -53,6 +71,7 @@ describe('a mistyped command gets the nearest right one', () => {
     ['run-book prod-eu', '/etcd runbook prod-eu'],
     ['enroll', '/etcd enrol'],
     ['clean r1', '/etcd cleanup r1'],
+    ['relase 20261121T060000Z-17', '/etcd release 20261121T060000Z-17'],
   ])('%s', (text, right) => {
     const error = refusal(text);
     expect(error.code).toBe('command.unknown');
@@ -74,6 +93,8 @@ describe('a mistyped cluster gets the nearest right one', () => {
     ['backup prod-ue', 'prod-eu'],
     ['backup prodeu', 'prod-eu'],
     ['status stag', 'staging'],
+    ['hold prod-ue 20261121T060000Z-17 audit', 'prod-eu'],
+    ['release prodeu 20261121T060000Z-17', 'prod-eu'],
   ])('%s', (text, near) => {
     const error = refusal(text);
     expect(error.code).toBe('cluster.unknown');
@@ -121,6 +142,10 @@ describe('missing and extra arguments get a usage line', () => {
     'runbook prod-eu newest please',
     'approvals mine',
     'audit r1 r2',
+    'hold',
+    'hold prod-eu',
+    'release staging',
+    'release prod-eu 20261121T060000Z-17 now',
   ])('%s', (text) => {
     const error = refusal(text);
     expect(error.code).toBe('command.invalid');
@@ -133,6 +158,15 @@ test('a very long text is quoted in part only, and no character is cut in half',
   expect(message.length).toBeLessThan(120);
   expect(message).not.toMatch(/[\ud800-\udbff](?![\udc00-\udfff])/);
 });
+
+test.each(['for 3w', 'for 30days', 'until 2026-02-31', 'until 31.12.2026', 'for 0d'])(
+  'an end of a hold that is none is no reason either: %s',
+  (end) => {
+    const error = refusal(`hold prod-eu 20261121T060000Z-17 ${end} audit`);
+    expect(error).toMatchObject({ code: 'command.invalid', message: `"${end}" is no end of a hold.` });
+    expect(error.hint).toContain('until 2026-12-31');
+  },
+);
 
 test('usage shows what is optional', () => {
   const status = COMMAND_WORDS.find((w) => w.action === 'status');

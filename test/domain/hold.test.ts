@@ -1,43 +1,65 @@
-/** The note that holds a snapshot: what it says is strict, what lies there holds in any case. */
-import { expect, test } from 'vitest';
-import { holdOf, MAX_HOLD_SIZE, parseHold, serialiseHold, strongest, UNREADABLE } from '../../src/domain/hold.ts';
-import type { HoldNote } from '../../src/domain/hold.ts';
+/** The note of a hold: what is kept of it, and that nothing but a whole one is believed. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  holdOf,
+  parseHold,
+  reasonOf,
+  serialiseHold,
+  strongest,
+  UNREADABLE,
+  type HoldNote,
+} from '../../src/domain/hold.ts';
+import { sealed } from '../../src/domain/sealed.ts';
 
-const NOTE: HoldNote = { format: 1, reason: 'before the upgrade', by: 'U0ADA00001', at: '2026-11-21T06:00:00.000Z' };
-const UNTIL: HoldNote = { ...NOTE, until: '2026-12-01T00:00:00.000Z' };
+const note: HoldNote = { format: 1, reason: 'before the upgrade', by: 'U0ADA', at: '2026-11-21T06:00:00.000Z' };
+const ending: HoldNote = { ...note, until: '2026-12-31T23:59:59.999Z' };
 
-test('what was written is read again', () => {
-  for (const note of [NOTE, UNTIL]) expect(parseHold(serialiseHold(note))).toEqual(note);
-  expect(holdOf(serialiseHold(UNTIL))).toEqual({ reason: NOTE.reason, until: UNTIL.until });
+describe('a note', () => {
+  test.each([note, ending])('is read as it was written', (each) => {
+    expect(parseHold(serialiseHold(each))).toEqual(each);
+    expect(holdOf(serialiseHold(each))).toEqual({ reason: each.reason, until: each.until });
+  });
+
+  test('in which a byte changed holds for ever', () => {
+    const text = serialiseHold(ending);
+    fc.assert(
+      fc.property(fc.nat(text.length - 1), fc.integer({ min: 0, max: 127 }), (at, code) => {
+        const changed = text.slice(0, at) + String.fromCharCode(code) + text.slice(at + 1);
+        fc.pre(changed !== text);
+        expect(holdOf(changed)).toEqual(UNREADABLE);
+      }),
+    );
+  });
+
+  test.each([
+    ['no JSON', '{'],
+    ['nothing', ''],
+    ['far too long', sealed({ ...note, reason: 'x'.repeat(20_000) })],
+    ['another format', sealed({ ...note, format: 2 })],
+    ['a field too many', sealed({ ...note, more: 1 })],
+    ['two lines for a reason', sealed({ ...note, reason: 'a\nb' })],
+    ['no reason', sealed({ ...note, reason: '' })],
+    ['no time', sealed({ ...note, at: 'yesterday' })],
+    ['an end that is no time', sealed({ ...note, until: '2026-12-31' })],
+  ])('that is %s is none', (_, text) => {
+    expect(parseHold(text)).toBeUndefined();
+  });
 });
 
-test.each<readonly [string, unknown]>([
-  ['no object', 'held'],
-  ['nothing', null],
-  ['a list', [NOTE]],
-  ['another format', { ...NOTE, format: 2 }],
-  ['an unknown field', { ...NOTE, for: 'ever' }],
-  ['no reason', { ...NOTE, reason: undefined }],
-  ['an empty reason', { ...NOTE, reason: '' }],
-  ['a reason of two lines', { ...NOTE, reason: 'a\nb' }],
-  ['nobody', { ...NOTE, by: 7 }],
-  ['no time', { ...NOTE, at: 'yesterday' }],
-  ['an end that is none', { ...NOTE, until: '2026-12-01' }],
-  ['an end that is null', { ...NOTE, until: null }],
-])('%s is no note, and holds for ever', (_, value) => {
-  expect(parseHold(JSON.stringify(value))).toBe(undefined);
-  expect(holdOf(JSON.stringify(value))).toEqual(UNREADABLE);
+test('of several the one that lasts longest counts', () => {
+  const short = { ...note, until: '2026-12-01T00:00:00.000Z' };
+  expect(strongest([short, ending])).toBe(ending);
+  expect(strongest([ending, note, short])).toBe(note);
+  expect(strongest([])).toBeUndefined();
 });
 
-test('a text that is no JSON, or too long, is no note', () => {
-  expect(parseHold('{')).toBe(undefined);
-  expect(parseHold(' '.repeat(MAX_HOLD_SIZE) + serialiseHold(NOTE))).toBe(undefined);
-});
-
-test('of several holds the one that lasts longest counts', () => {
-  const early = { reason: 'a', until: '2026-11-22T00:00:00.000Z' };
-  const late = { reason: 'b', until: '2026-11-23T00:00:00.000Z' };
-  expect(strongest([early, late])).toBe(late);
-  expect(strongest([late, UNREADABLE, early])).toBe(UNREADABLE);
-  expect(strongest([])).toBe(undefined);
+test('a reason is kept on one line, and never empty nor too long to be read again', () => {
+  expect(reasonOf('  the \n auditors\u2028asked ')).toBe('the auditors asked');
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 2000 }), (typed) => {
+      const reason = reasonOf(typed);
+      if (reason !== '') expect(parseHold(serialiseHold({ ...note, reason }))?.reason).toBe(reason);
+    }),
+  );
 });

@@ -30,7 +30,6 @@ export function restoreParts(world = approvalsWorld()) {
     audit: { record: async (fact) => void facts.push(fact) },
     auditCopies: { disk: { name: 'disk /audit', read: async () => new Map<string, string>() }, store: undefined },
     announce: (request: RestoreRequest) => world.announce(request),
-    stores: new Map(),
     retentionOf: () => retentionSpec(),
   };
   return { ...parts, facts };
@@ -59,6 +58,7 @@ export function restoreWorld(change: Partial<RestoreCommandDeps> = {}) {
     command: '/etcd',
     etcd,
     catalogue: catalogueOf([stored()]),
+    stores: new Map(),
     queue,
     lease,
     calendar: sixHourly,

@@ -4,6 +4,7 @@ import type { MessageState } from '../message-state.ts';
 import { backupAlertView, backupView } from './backup.ts';
 import { damageView, scrubBehindView } from './damage.ts';
 import { enrolCallView } from './enrol.ts';
+import { holdView } from './hold-phrases.ts';
 import {
   breakGlassView,
   decisionCallView,
@@ -52,6 +53,8 @@ export function renderMessage(state: MessageState, { channel, command, oncall }:
       return retentionQuestionView(state, command);
     case 'retention-trouble':
       return retentionTroubleView(state, command);
+    case 'hold':
+      return holdView(state);
   }
 }
 

@@ -13,6 +13,7 @@ const WHAT: Readonly<Record<Running['what'], Mrkdwn>> = {
   scrub: mrk`scrub`,
   repair: mrk`repair of a copy`,
   retention: mrk`retention`,
+  hold: mrk`hold`,
 };
 
 /** `⏳ backup running since 06:00, asked by @maya`. */
