@@ -31,7 +31,7 @@ function readingView(state: VerifyMessage, { copies, now }: Phase<'reading'>): M
 
 function endedView(state: VerifyMessage, { copies, adoptedAs }: Phase<'ended'>): MessageView {
   const whole = copies.filter(({ verdict }) => verdict.kind === 'whole').length;
-  const isBad = copies.some(({ verdict }) => verdict.kind === 'damaged' || verdict.kind === 'disputed');
+  const isBad = copies.some(({ verdict }) => BAD.has(verdict.kind));
   const sign = whole === copies.length ? mrk`✅` : isBad ? mrk`❌` : mrk`⚠️`;
   const line = mrk`${sign} ${title(state)} · verification · ${whole} of ${copies.length} copies whole`;
   const details = copies.map(copyLine);
@@ -76,10 +76,13 @@ function copyLine({ store, verdict, markProblem }: CheckedCopy): Mrkdwn {
   return join([mrk`${SIGNS[verdict.kind]} ${code(store)}: ${said(verdict)}`, mark], '\n');
 }
 
+const BAD: ReadonlySet<CopyVerdict['kind']> = new Set(['damaged', 'disputed', 'refused']);
+
 const SIGNS: Readonly<Record<CopyVerdict['kind'], Mrkdwn>> = {
   whole: mrk`✅`,
   damaged: mrk`❌`,
   disputed: mrk`❌`,
+  refused: mrk`❌`,
   missing: mrk`⚪`,
   unknown: mrk`⚠️`,
 };
@@ -94,6 +97,8 @@ function said(verdict: CopyVerdict): Mrkdwn {
       return mrk`*damaged*: ${plain(verdict.found, 600)}. It does not count any more.`;
     case 'disputed':
       return mrk`*not to be trusted*: ${plain(verdict.found, 600)}, and nobody can tell which is right.`;
+    case 'refused':
+      return mrk`*not taken up*: ${plain(verdict.found, 600)}.`;
     case 'missing':
       return mrk`no copy there`;
     case 'unknown':
