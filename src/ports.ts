@@ -123,7 +123,7 @@ export interface SnapshotCatalogue {
 /** Makes stored objects of snapshots, and snapshots of stored objects. Streams; memory stays flat. */
 export interface SnapshotCoder {
   /** How a new snapshot is to be kept, with the recipients that are configured now. */
-  encodingFor(compression: Encoding['compression']): Encoding;
+  encodingFor(compression: Exclude<Encoding['compression'], 'gzip'>): Encoding;
   /** The bytes of the object. Throws encryption.failed, compression.failed. Reuses no buffer. */
   encode(encoding: Encoding, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /**
