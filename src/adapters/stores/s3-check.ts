@@ -10,10 +10,9 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
-import { sha256Hex, signBody, type AskOptions, type S3Access } from './s3-client.ts';
-
-/** Somebody waits for the answer: one more try, and no long pauses. */
-const CHECK_RETRY = { tries: 2, pauseMs: 500, withinMs: 10_000 };
+import type { AskOptions } from './asking.ts';
+import { sha256Hex, signBody, type S3Access } from './s3-client.ts';
+import { CHECK_RETRY } from './tuning.ts';
 
 /** `base` goes before every key. Leaves nothing behind; throws store.* for the first thing that can't be done. */
 export async function checkBucket(
