@@ -28,11 +28,12 @@ let exitCode = 1;
 try {
   const onProgress = (line: string): void => console.log(line);
   const chromium = await ensureChromium({ onProgress });
+  // Here, not in the tests: their network reaches no mirror, and building takes longer than a test may.
   if (rings.includes('kubelet')) {
-    // Here, not in the tests: their network reaches no mirror, and building takes longer than a test may.
     const parts = { cacheDir: defaultCacheDir(), onProgress };
     await ensureKubernetes(await ensureRootfs('node', parts), parts);
   }
+  if (rings.includes('stores')) await ensureRootfs('ceph', { cacheDir: defaultCacheDir(), onProgress });
   environment = await startEnvironment({
     dir,
     clusters: [
