@@ -58,6 +58,12 @@ module.exports = {
       to: { path: 'node_modules/@aws-sdk/' },
     },
     {
+      name: 'one-home-for-azure',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/adapters/stores/' },
+      to: { path: 'node_modules/@azure/' },
+    },
+    {
       name: 'one-home-for-kubernetes',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/adapters/kubernetes/' },

@@ -56,7 +56,8 @@ async function* allBytes(options: ResumedReadOptions, first: OpenedRead): AsyncG
       throw at > size ? tooMuch(options, size) : endedEarly();
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof KeyturnError || !options.isTransient(error)) throw describe(error);
+      if (error instanceof KeyturnError) throw error;
+      if (!options.isTransient(error)) throw describe(error);
       fruitless = at > before ? 0 : fruitless + 1;
       if (fruitless >= tries) throw describe(error);
       if (at === size) return;

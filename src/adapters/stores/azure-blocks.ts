@@ -1,0 +1,115 @@
+/** Owns blocks that were staged under a name and are not committed: whose they are, and how they are dropped. */
+import { randomBytes } from 'node:crypto';
+import { KeyturnError } from '../../domain/error.ts';
+import type { AzureAccess } from './azure-client.ts';
+import { isAnswer, isBlobMissing, isReplaced } from './azure-errors.ts';
+import { ABORT_RETRY } from './tuning.ts';
+
+/** Names an upload in the ids of its blocks: when it began, in milliseconds, and 16 hexadecimal digits. */
+export type UploadId = `${number}-${string}`;
+
+export function newUploadId(now: Date): UploadId {
+  return `${now.getTime()}-${randomBytes(8).toString('hex')}`;
+}
+
+/** When it began; undefined for uploads that are not Keyturn's. */
+export function beganAt(id: string): Date | undefined {
+  const ms = /^(\d{13})-[0-9a-f]{16}$/.exec(id)?.[1];
+  return ms === undefined ? undefined : new Date(Number(ms));
+}
+
+/** Of one length under one name, as the service wants it; 64 bytes at most before the base64. */
+export function blockId(upload: UploadId, number: number): string {
+  return Buffer.from(`keyturn ${upload} ${String(number).padStart(5, '0')}`).toString('base64');
+}
+
+/** Uploads of whoever does not write its name into the ids of blocks. */
+const FOREIGN = 'foreign';
+
+/** The upload that a block belongs to; blocks that are not Keyturn's are one upload. */
+export function uploadOf(block: string): string {
+  const id = /^keyturn (\d{13}-[0-9a-f]{16}) \d{5}$/.exec(Buffer.from(block, 'base64').toString('latin1'))?.[1];
+  return id ?? FOREIGN;
+}
+
+/** Which uploads have uncommitted blocks under the name of `key`. */
+export async function uploadsUnder(access: AzureAccess, key: string): Promise<string[]> {
+  const list = await access.askIfThere(
+    `look at the blocks of ${key}`,
+    async (send) => (await access.blob(key)).getBlockList('uncommitted', send),
+    isBlobMissing,
+    { retry: ABORT_RETRY },
+  );
+  return [...new Set((list?.uncommittedBlocks ?? []).map(({ name }) => uploadOf(name)))];
+}
+
+/** Metadata by which the empty blob is known that drops the blocks under its name. */
+const DROPS_BLOCKS = { keyturndropsblocks: 'yes' };
+
+/**
+ * Drops the blocks of this upload, and with it those of others under the same name, unless a blob is stored there: Azure
+ * has no call for that, but it lets go of them when a blob is put, so an empty one is, and removed again. Where a blob is
+ * stored it is left alone; its uncommitted blocks are listed nowhere, and go with the next upload or after a week. Where a
+ * policy would keep the empty one for ever, they go after a week, too. No error when they are gone already.
+ */
+export async function dropBlocks(access: AzureAccess, key: string, upload: string): Promise<void> {
+  for (let tries = 0; tries < 3; tries += 1) {
+    if (!(await uploadsUnder(access, key)).includes(upload)) return;
+    if (await keepsWhatIsWritten(access)) return;
+    if ((await putAndRemoveEmpty(access, key)) === 'a blob is stored') return;
+    if (!(await uploadsUnder(access, key)).includes(upload)) return;
+    // A block may have been taken in meanwhile.
+    await access.clock.sleep(500);
+  }
+  throw new KeyturnError(
+    'store.refused',
+    `Store ${access.place.store} still has an upload of ${key} after its abort.`,
+    {
+      hint: 'Abort it again later; Azure drops what is left of it after a week.',
+    },
+  );
+}
+
+async function putAndRemoveEmpty(access: AzureAccess, key: string): Promise<'done' | 'a blob is stored'> {
+  const what = `abort the upload of ${key}`;
+  const retry = { retry: ABORT_RETRY };
+  const put = await access.askIfThere(
+    what,
+    async (send) =>
+      (await access.blob(key)).upload('', 0, { ...send, metadata: DROPS_BLOCKS, conditions: { ifNoneMatch: '*' } }),
+    (error) => isAnswer(error, 'BlobAlreadyExists') || isReplaced(error),
+    retry,
+  );
+  const etag = put?.etag ?? (await emptyOne(access, key));
+  if (etag === undefined) return 'a blob is stored';
+  await access.askIfThere(
+    what,
+    async (send) => (await access.blob(key)).delete({ ...send, conditions: { ifMatch: etag } }),
+    // Somebody's upload was completed in between: its blob stays.
+    (error) => isBlobMissing(error) || isReplaced(error),
+    retry,
+  );
+  return 'done';
+}
+
+/** An empty blob that an earlier try put, although its answer was lost, or that somebody put who was killed. */
+async function emptyOne(access: AzureAccess, key: string): Promise<string | undefined> {
+  const found = await access.askIfThere(
+    `look at ${key}`,
+    async (send) => (await access.blob(key)).getProperties(send),
+    isBlobMissing,
+    { retry: ABORT_RETRY },
+  );
+  return found?.contentLength === 0 && found.metadata?.['keyturndropsblocks'] === 'yes' ? found.etag : undefined;
+}
+
+/** True when a policy of the whole container keeps every blob. Not everyone may ask; who may not is told by the service when it matters. */
+export async function keepsWhatIsWritten(access: AzureAccess, signal?: AbortSignal): Promise<boolean> {
+  const found = await access.askIfThere(
+    'look at the container',
+    async (send) => (await access.container()).getProperties(send),
+    () => true,
+    { retry: ABORT_RETRY, signal },
+  );
+  return found?.hasImmutabilityPolicy === true || found?.hasLegalHold === true;
+}
