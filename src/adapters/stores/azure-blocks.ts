@@ -43,20 +43,20 @@ export async function uploadsUnder(access: AzureAccess, key: string): Promise<st
   return [...new Set((list?.uncommittedBlocks ?? []).map(({ name }) => uploadOf(name)))];
 }
 
-/** Metadata by which the empty blob is known that drops the blocks under its name. */
+/** Metadata by which the empty blob is known whose commit drops the blocks under its name. */
 const DROPS_BLOCKS = { keyturndropsblocks: 'yes' };
 
 /**
  * Drops the blocks of this upload, and with it those of others under the same name, unless a blob is stored there: Azure
- * has no call for that, but it lets go of them when a blob is put, so an empty one is, and removed again. Where a blob is
- * stored it is left alone; its uncommitted blocks are listed nowhere, and go with the next upload or after a week. Where a
+ * has no call for that, but it lets go of blocks that a commit does not name, so none is committed, and the empty blob
+ * removed again. Where a blob is stored it is left alone; its uncommitted blocks are listed nowhere, and go with the next upload or after a week. Where a
  * policy would keep the empty one for ever, they go after a week, too. No error when they are gone already.
  */
 export async function dropBlocks(access: AzureAccess, key: string, upload: string): Promise<void> {
   for (let tries = 0; tries < 3; tries += 1) {
     if (!(await uploadsUnder(access, key)).includes(upload)) return;
     if (await keepsWhatIsWritten(access)) return;
-    if ((await putAndRemoveEmpty(access, key)) === 'a blob is stored') return;
+    if ((await commitAndRemoveNothing(access, key)) === 'a blob is stored') return;
     if (!(await uploadsUnder(access, key)).includes(upload)) return;
     // A block may have been taken in meanwhile.
     await access.clock.sleep(500);
@@ -70,17 +70,21 @@ export async function dropBlocks(access: AzureAccess, key: string, upload: strin
   );
 }
 
-async function putAndRemoveEmpty(access: AzureAccess, key: string): Promise<'done' | 'a blob is stored'> {
+async function commitAndRemoveNothing(access: AzureAccess, key: string): Promise<'done' | 'a blob is stored'> {
   const what = `abort the upload of ${key}`;
   const retry = { retry: ABORT_RETRY };
-  const put = await access.askIfThere(
+  const committed = await access.askIfThere(
     what,
     async (send) =>
-      (await access.blob(key)).upload('', 0, { ...send, metadata: DROPS_BLOCKS, conditions: { ifNoneMatch: '*' } }),
+      (await access.blob(key)).commitBlockList([], {
+        ...send,
+        metadata: DROPS_BLOCKS,
+        conditions: { ifNoneMatch: '*' },
+      }),
     (error) => isAnswer(error, 'BlobAlreadyExists') || isReplaced(error),
     retry,
   );
-  const etag = put?.etag ?? (await emptyOne(access, key));
+  const etag = committed?.etag ?? (await emptyOne(access, key));
   if (etag === undefined) return 'a blob is stored';
   await access.askIfThere(
     what,
@@ -92,7 +96,7 @@ async function putAndRemoveEmpty(access: AzureAccess, key: string): Promise<'don
   return 'done';
 }
 
-/** An empty blob that an earlier try put, although its answer was lost, or that somebody put who was killed. */
+/** An empty blob that an earlier try committed, although its answer was lost, or that somebody did who was killed. */
 async function emptyOne(access: AzureAccess, key: string): Promise<string | undefined> {
   const found = await access.askIfThere(
     `look at ${key}`,

@@ -95,6 +95,11 @@ const archived: Meaning = {
   words: 'it lies in the archive tier',
   hint: () => 'Bring the blob back to the hot or cool tier, which takes hours, then try again.',
 };
+const unknownThere: Meaning = {
+  code: 'store.refused',
+  words: 'it has no such thing',
+  hint: ({ endpoint }) => `Look into the documentation of ${endpoint}: it does not do all that Azure Blob does.`,
+};
 const full: Meaning = {
   code: 'store.full',
   words: 'it is full',
@@ -153,6 +158,7 @@ const byStatus: Readonly<Record<number, Meaning>> = {
   412: replaced,
   413: full,
   429: busy,
+  501: unknownThere,
   507: full,
 };
 
@@ -162,7 +168,7 @@ const errors = errorsOf<AzurePlace>({
   tellingStatus: [413, 507],
   namesOf(error) {
     const { code, details } = error as { code?: unknown; details?: { errorCode?: unknown } };
-    return [code, details?.errorCode, error.name];
+    return [error.name, details?.errorCode, code];
   },
   statusOf: (error) => (error as { statusCode?: unknown }).statusCode,
 });

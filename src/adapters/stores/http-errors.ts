@@ -108,7 +108,7 @@ export interface Protocol<Place> {
   readonly byStatus: Readonly<Record<number, Meaning<Place>>>;
   /** Statuses that say more than the name that some servers put beside them. */
   readonly tellingStatus: readonly number[];
-  /** Where the server's code may stand in an error; the last one is told when the tables know none. */
+  /** Where the server's code may stand in an error, the likeliest last. */
   readonly namesOf: (error: Error) => readonly unknown[];
   readonly statusOf: (error: Error) => unknown;
 }
@@ -133,12 +133,12 @@ const SAY_NOTHING: readonly unknown[] = ['Error', 'Unknown', 'UnknownError', 'Re
 export function errorsOf<Place extends HttpPlace>(protocol: Protocol<Place>): Errors<Place> {
   const byName: Readonly<Record<string, Meaning<Place>>> = { ...byNodesName, ...protocol.byName };
 
-  /** The most telling short name: one that the tables know, else the last; letters, digits and underscores only. */
+  /** The most telling short name: one that the tables know, else the last that says something; letters, digits and underscores only. */
   const nameOf = (error: unknown): string | undefined => {
     if (!(error instanceof Error)) return undefined;
     const names = protocol.namesOf(error).filter((name) => typeof name === 'string');
-    const name = names.find((candidate) => Object.hasOwn(byName, candidate)) ?? names.at(-1) ?? '';
-    return /^\w{1,60}$/.test(name) && !SAY_NOTHING.includes(name) ? name : undefined;
+    const telling = names.filter((name) => /^\w{1,60}$/.test(name) && !SAY_NOTHING.includes(name));
+    return telling.find((name) => Object.hasOwn(byName, name)) ?? telling.at(-1);
   };
   const statusOf = (error: unknown): number | undefined => {
     const status = error instanceof Error ? protocol.statusOf(error) : undefined;
