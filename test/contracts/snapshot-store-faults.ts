@@ -48,7 +48,7 @@ const AT_ONCE_MS = 5_000;
 
 /** `make` is called once; each test works under a name of its own. */
 export function snapshotStoreFaults(name: string, make: () => Promise<FaultyStore>): void {
-  describe(`${name} when things fail`, () => {
+  describe(`${name} when things fail`, { timeout: 300_000 }, () => {
     let made: FaultyStore;
     let store: SnapshotStore;
     let cluster = '';
@@ -66,8 +66,14 @@ export function snapshotStoreFaults(name: string, make: () => Promise<FaultyStor
 
     /** At least four times what makes an upload seen: its middle is in the midst of it. */
     const bigBody = (): Buffer => randomBytes(Math.max(8 * MiB, 4 * (made.seenAfterBytes ?? 65_536) + 12_345));
+    let isDown = false;
+    const restart = async (): Promise<void> => {
+      await made.restart();
+      isDown = false;
+    };
     const kill = async (): Promise<void> => {
-      onTestFinished(() => made.restart());
+      onTestFinished(async () => (isDown ? restart() : undefined));
+      isDown = true;
       await made.kill();
     };
     const pause = async (): Promise<void> => {
@@ -96,7 +102,7 @@ export function snapshotStoreFaults(name: string, make: () => Promise<FaultyStor
       const failed = await failureOf(() =>
         send(open, body, async () => {
           await kill();
-          back = made.restart();
+          back = restart();
         }),
       );
       await back;
@@ -123,7 +129,7 @@ export function snapshotStoreFaults(name: string, make: () => Promise<FaultyStor
         failureOf(() => open.abort()),
       );
       if (abortFailed !== undefined) expect(abortFailed).toMatchObject({ code: 'store.unreachable' });
-      await made.restart();
+      await restart();
       await open.abort();
       await expectNothingLeft();
       expect(await store.stat(key)).toBeUndefined();
@@ -132,14 +138,14 @@ export function snapshotStoreFaults(name: string, make: () => Promise<FaultyStor
     test('what a killed upload left is found among the open uploads, by whoever comes after, and can be aborted', async () => {
       const open = await store.beginUpload(key, never);
       await failureOf(() => send(open, bigBody(), kill));
-      await made.restart();
+      await restart();
       for (const left of await all(store.openUploads(`${cluster}/`))) await store.abortUpload(left);
       await expectNothingLeft();
     });
 
     test.each([
       ['and stays away', async () => undefined],
-      ['and is started again', () => made.restart()],
+      ['and is started again', () => restart()],
     ])('a server that is killed in mid-read %s: every byte comes, or an error', async (_, andThen) => {
       const body = randomBytes(24 * MiB);
       await send(await store.beginUpload(key, never), body);
@@ -166,7 +172,7 @@ export function snapshotStoreFaults(name: string, make: () => Promise<FaultyStor
       const body = bigBody();
       await send(await store.beginUpload(key, never), body);
       await kill();
-      await made.restart();
+      await restart();
       expect(await read(store, key)).toEqual(digestOf(body));
     });
 

@@ -68,7 +68,7 @@ const noTls: Meaning<HttpPlace> = {
   hint: ({ store }) =>
     `Correct the endpoint of store ${store}: what answers there speaks no TLS that we know. If it is meant to be plain, use http:// and allowPlainHttp.`,
 };
-const other: Meaning<HttpPlace> = {
+export const other: Meaning<HttpPlace> = {
   code: 'store.refused',
   hint: ({ endpoint }) => `Look the code up in the documentation of ${endpoint}, and at its log.`,
 };
@@ -133,11 +133,11 @@ const SAY_NOTHING: readonly unknown[] = ['Error', 'Unknown', 'UnknownError', 'Re
 export function errorsOf<Place extends HttpPlace>(protocol: Protocol<Place>): Errors<Place> {
   const byName: Readonly<Record<string, Meaning<Place>>> = { ...byNodesName, ...protocol.byName };
 
-  /** The most telling short name: one that the tables know, else the last that says something; letters, digits and underscores only. */
+  /** The most telling short name: one that the tables know, else the last that says something; letters, digits, underscores and dots only. */
   const nameOf = (error: unknown): string | undefined => {
     if (!(error instanceof Error)) return undefined;
     const names = protocol.namesOf(error).filter((name) => typeof name === 'string');
-    const telling = names.filter((name) => /^\w{1,60}$/.test(name) && !SAY_NOTHING.includes(name));
+    const telling = names.filter((name) => /^[\w.]{1,60}$/.test(name) && !SAY_NOTHING.includes(name));
     return telling.find((name) => Object.hasOwn(byName, name)) ?? telling.at(-1);
   };
   const statusOf = (error: unknown): number | undefined => {

@@ -2,7 +2,14 @@
 import { createHash } from 'node:crypto';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { S3Client, type PutObjectCommand, type S3ClientConfig, type UploadPartCommand } from '@aws-sdk/client-s3';
+import {
+  S3Client,
+  type PutObjectCommand,
+  type S3ClientConfig,
+  type ServerSideEncryption,
+  type StorageClass,
+  type UploadPartCommand,
+} from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Clock } from '../../ports.ts';
 import { asking, type Asking } from './asking.ts';
@@ -20,6 +27,12 @@ export interface S3StoreOptions extends LineOptions {
   readonly forcePathStyle: boolean;
   /** Values, not references. Undefined: the SDK's default chain (environment, profile, role). */
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
+  /** Asked for with everything that is written. Undefined: the bucket's own default. */
+  readonly serverSideEncryption?: 'AES256' | 'aws:kms' | undefined;
+  /** Only with `aws:kms`. Undefined: the bucket's or AWS's own key. */
+  readonly kmsKeyId?: string | undefined;
+  /** Of uploads; what is `put` stays in the standard class, so that manifests can always be read at once. */
+  readonly storageClass?: string | undefined;
 }
 
 /** Numbers that fit nearly everyone; tests make them small. */
@@ -31,6 +44,10 @@ export interface S3Access extends Asking {
   readonly place: S3Place;
   readonly tuning: S3Tuning;
   readonly clock: Clock;
+  /** Goes with everything that is written. */
+  readonly encryption: { readonly ServerSideEncryption?: ServerSideEncryption; readonly SSEKMSKeyId?: string };
+  /** Goes with every upload. */
+  readonly storageClass: { readonly StorageClass?: StorageClass };
   /** Whether the server checks the CRC32 of a part although it does not say so; undefined until it was found out. */
   checksCrc32: boolean | undefined;
 }
@@ -51,8 +68,16 @@ export function s3Access(options: S3StoreOptions, tuning: S3Tuning, clock: Clock
   const client = new S3Client(clientConfig(options, tuning));
 
   const describe = (what: string, error: unknown) => describeS3Error(place, what, error);
-  const asks = asking({ retry: tuning.retry, clock, isTransient, describe });
-  return { client, place, tuning, clock, checksCrc32: undefined, ...asks };
+  const { serverSideEncryption, kmsKeyId, storageClass } = options;
+  return {
+    ...{ client, place, tuning, clock, checksCrc32: undefined },
+    ...asking({ retry: tuning.retry, clock, isTransient, describe }),
+    encryption: {
+      ...(serverSideEncryption && { ServerSideEncryption: serverSideEncryption }),
+      ...(kmsKeyId !== undefined && { SSEKMSKeyId: kmsKeyId }),
+    },
+    storageClass: storageClass === undefined ? {} : { StorageClass: storageClass as StorageClass },
+  };
 }
 
 function clientConfig(options: S3StoreOptions, tuning: S3Tuning): S3ClientConfig {
@@ -103,6 +128,11 @@ export function signBody<C extends PutObjectCommand | UploadPartCommand>(command
   };
   middlewares.add(addHash, { step: 'build', name: 'keyturnSignBody' });
   return command;
+}
+
+/** Buckets with object lock want it with every PUT; servers of every age check it. */
+export function md5Base64(bytes: Uint8Array): string {
+  return createHash('md5').update(bytes).digest('base64');
 }
 
 export function sha256Hex(bytes: Uint8Array): string {

@@ -5,6 +5,7 @@ import {
   errorsOf,
   garbled,
   notThere,
+  other,
   unwell,
   type HttpPlace,
   type Meaning as AnyMeaning,
@@ -35,7 +36,7 @@ const accessKey: Meaning = {
 const denied: Meaning = {
   code: 'store.credentials',
   hint: ({ store, bucket }) =>
-    `Let the access key of store ${store} list, read, write and delete in bucket ${bucket}, multipart uploads included; the README has a policy.`,
+    `Let the access key of store ${store} list, read, write and delete in bucket ${bucket}, multipart uploads included, and versions where it keeps them; the README has a policy.`,
 };
 /** An answer without a body: to HEAD, or from a proxy. */
 const refused: Meaning = {
@@ -70,6 +71,22 @@ const noCredentials: Meaning = {
   code: 'store.credentials',
   hint: ({ store }) =>
     `Give store ${store} credentials, or provide them to AWS's default chain (environment, profile, role).`,
+};
+const archived: Meaning = {
+  code: 'store.refused',
+  words: 'it lies in an archive class',
+  hint: ({ store }) =>
+    `Have it brought back at the store, then read it again; choose a storageClass of store ${store} that can be read at once.`,
+};
+const kms: Meaning = {
+  code: 'store.refused',
+  words: 'the KMS key can not be used',
+  hint: ({ store }) => `Check kmsKeyId of store ${store}: the key has to be there, enabled, and of the same region.`,
+};
+const writing: Meaning = {
+  code: 'store.refused',
+  hint: ({ store, endpoint }) =>
+    `Check serverSideEncryption, kmsKeyId and storageClass of store ${store}: ${endpoint} does not take what they say.`,
 };
 
 /** By the server's code: AWS, Ceph, MinIO and Swift use these. */
@@ -111,6 +128,16 @@ const byName: Readonly<Record<string, Meaning>> = {
   XAmzContentSHA256Mismatch: garbled,
   IncompleteBody: garbled,
   CredentialsProviderError: noCredentials,
+  InvalidObjectState: archived,
+  'KMS.DisabledException': kms,
+  'KMS.NotFoundException': kms,
+  'KMS.InvalidKeyUsageException': kms,
+  'KMS.InvalidStateException': kms,
+  'KMS.KMSInvalidStateException': kms,
+  InvalidStorageClass: writing,
+  InvalidEncryptionAlgorithmError: writing,
+  InvalidArgument: writing,
+  NotImplemented: other,
 };
 
 /** When the name says nothing: answers to HEAD have no body, and proxies in between speak HTML. */
@@ -122,6 +149,7 @@ const byStatus: Readonly<Record<number, Meaning>> = {
   408: away,
   413: full,
   429: busy,
+  501: other,
   507: full,
 };
 
@@ -142,6 +170,21 @@ export const { isTransient, isAnswer, describe: describeS3Error } = errors;
 /** The server found fault with the request itself, e.g. with a checksum. */
 export function isBadRequest(error: unknown): boolean {
   return errors.statusOf(error) === 400;
+}
+
+/** The server does not have what was asked for: it does not know it, or this bucket has it not. */
+export function isNotOffered(error: unknown): boolean {
+  return [400, 405, 501].includes(errors.statusOf(error) ?? 0);
+}
+
+/** The credentials are good, but not for this; servers say the same of objects under a lock. */
+export function isDenied(error: unknown): boolean {
+  return [denied, refused].includes(errors.meaningOf(error));
+}
+
+/** A final no to this very request. */
+export function isRefusal(error: unknown): boolean {
+  return [400, 403, 405, 409].includes(errors.statusOf(error) ?? 0) && !isTransient(error);
 }
 
 /** True when the object is not there; a bucket that is not there is another matter. */
