@@ -1,7 +1,7 @@
 /** Owns Azure Blob as a store: Azure's own service, Azurite, and whoever else speaks it. */
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import type { ContainerListBlobsOptions } from '@azure/storage-blob';
+import type { ContainerListBlobFlatSegmentResponse, ContainerListBlobsOptions } from '@azure/storage-blob';
 import { assertKey, isKey } from '../../domain/object-key.ts';
 import type { Clock, OpenUpload, SnapshotStore, StoredObject } from '../../ports.ts';
 import { beganAt, dropBlocks, uploadsUnder } from './azure-blocks.ts';
@@ -98,7 +98,8 @@ async function* blobs(
     const settings = { maxPageSize: tuning.pageSize, ...(page === undefined ? {} : { continuationToken: page }) };
     const answer = await ask(what, async (send) => {
       const listing = (await access.container()).listBlobsFlat({ ...options, ...send, prefix: `${base}${prefix}` });
-      return (await listing.byPage(settings).next()).value;
+      const { value } = (await listing.byPage(settings).next()) as { value?: ContainerListBlobFlatSegmentResponse };
+      return value;
     });
     for (const { name, properties } of answer?.segment.blobItems ?? []) {
       const key = name.slice(base.length);

@@ -29,7 +29,7 @@ export interface ResumedReadOptions {
 /** Throws what `open` throws before it resolves; the stream fails with store.* when the object can't be had whole. */
 export async function resumedRead(options: ResumedReadOptions): Promise<Readable> {
   const { signal } = options;
-  const first = await options.open();
+  const first = await begin(options);
   const stream = Readable.from(allBytes(options, first), { objectMode: false, highWaterMark: 1024 * 1024 });
   const abort = () => void stream.destroy(signal.reason as Error);
   signal.addEventListener('abort', abort, { once: true });
@@ -38,6 +38,13 @@ export async function resumedRead(options: ResumedReadOptions): Promise<Readable
     first.body.destroy();
   });
   return stream;
+}
+
+async function begin(options: ResumedReadOptions, position?: Parameters<typeof options.open>[0]): Promise<OpenedRead> {
+  const opened = await options.open(position);
+  // A body that is let go of may still fail; nobody waits for it any more.
+  opened.body.on('error', () => undefined);
+  return opened;
 }
 
 async function* allBytes(options: ResumedReadOptions, first: OpenedRead): AsyncGenerator<Buffer> {
@@ -62,8 +69,10 @@ async function* allBytes(options: ResumedReadOptions, first: OpenedRead): AsyncG
       if (fruitless >= tries) throw describe(error);
       if (at === size) return;
     }
-    answer = await options.open({ at, etag });
-    if (answer.from !== at) throw noRange(options);
+    answer = await begin(options, { at, etag });
+    if (answer.from === at) continue;
+    answer.body.destroy();
+    throw noRange(options);
   }
 }
 
