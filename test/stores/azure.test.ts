@@ -1,6 +1,9 @@
 /** Holds the Azure Blob store against Azurite: the contract, what happens when things fail, SAS tokens, what two uploads do to each other. */
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -9,11 +12,12 @@ import {
   StorageSharedKeyCredential,
   generateBlobSASQueryParameters,
 } from '@azure/storage-blob';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/adapters/clock.ts';
 import { azureBlobStore, type AzureBlobStoreOptions } from '../../src/adapters/stores/azure.ts';
 import type { StoreTuning } from '../../src/adapters/stores/tuning.ts';
 import type { SnapshotStore } from '../../src/ports.ts';
+import { startFakeAzure, type FakeAzure } from '../adapters/stores/fake-azure.ts';
 import { servicesRootfs } from '../adapters/stores/swift.ts';
 import { snapshotStoreContract } from '../contracts/snapshot-store.ts';
 import { snapshotStoreFaults } from '../contracts/snapshot-store-faults.ts';
@@ -170,13 +174,93 @@ describe('Azurite', () => {
   });
 });
 
+describe('the identity of the environment', () => {
+  const ends: (() => Promise<void>)[] = [];
+  /** Undefined: never one. */
+  let answer: { readonly status: number; readonly body: object } | undefined;
+  let fake: FakeAzure;
+  let store: SnapshotStore;
+
+  beforeAll(async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'keyturn-tls-'));
+    const certificate = await selfSigned(await servicesRootfs(), dir, 'IP:127.0.0.1');
+    fake = await startFakeAzure(certificate);
+    // What a machine in Azure offers to those who run on it.
+    const identity = createServer((request, response) => {
+      if (!answer) return;
+      const isOurs = request.headers['x-identity-header'] === 'local' && request.url?.includes('storage.azure.com');
+      response.writeHead(isOurs === true ? answer.status : 401).end(JSON.stringify(answer.body));
+    });
+    identity.listen(0, '127.0.0.1');
+    await once(identity, 'listening');
+    const { port } = identity.address() as AddressInfo;
+    vi.stubEnv('IDENTITY_ENDPOINT', `http://127.0.0.1:${port}/token`).stubEnv('IDENTITY_HEADER', 'local');
+    store = azureBlobStore(
+      {
+        name: 'azure',
+        endpoint: fake.endpoint,
+        container: 'etcd-backup',
+        prefix: '',
+        allowPlainHttp: false,
+        caFile: certificate.certFile,
+        credentials: { kind: 'default' },
+      },
+      systemClock,
+      quick,
+    );
+    ends.push(
+      () => rm(dir, { recursive: true }),
+      () => fake.close(),
+    );
+    ends.push(async () => {
+      vi.unstubAllEnvs();
+      identity.closeAllConnections();
+      await new Promise((resolve) => identity.close(resolve));
+    });
+  });
+  afterAll(async () => {
+    for (const end of ends.reverse()) await end();
+  });
+
+  test('a machine without one is told so, with what to do', async () => {
+    answer = { status: 400, body: { error: 'invalid_request', error_description: 'Identity not found' } };
+    const problem: unknown = await all(store.list('')).catch((error: unknown) => error);
+    expect(problem).toMatchObject({
+      code: 'store.credentials',
+      hint: expect.stringContaining('managed or workload identity') as string,
+    });
+    expect(fake.requests).toEqual([]);
+  });
+
+  test('one that does not answer is given up, in time and when told to stop', async () => {
+    answer = undefined;
+    await expect(store.put('prod/a.json', Buffer.from('{}'))).rejects.toMatchObject({ code: 'store.credentials' });
+    const reason = new Error('told to stop');
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(reason), 100);
+    await expect(store.check(stop.signal)).rejects.toBe(reason);
+  });
+
+  test('its token goes with every request, over TLS', async () => {
+    const expires_on = Math.floor(Date.now() / 1_000) + 3_600;
+    answer = { status: 200, body: { access_token: 'PLANTED-token', expires_on, token_type: 'Bearer' } };
+    await store.put('prod/a.json', Buffer.from('{}'));
+    expect(Buffer.from(await store.get('prod/a.json')).toString()).toBe('{}');
+    for (const { headers } of fake.requests) expect(headers.authorization).toBe('Bearer PLANTED-token');
+  });
+});
+
 function digest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
+
 async function found(store: SnapshotStore): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const { key } of store.list('')) keys.push(key);
-  for await (const { key } of store.openUploads('')) keys.push(`open: ${key}`);
-  return keys;
+  const [stored, open] = [await all(store.list('')), await all(store.openUploads(''))];
+  return [...stored.map(({ key }) => key), ...open.map(({ key }) => `open: ${key}`)];
 }

@@ -1,10 +1,11 @@
 /** Owns how Azure Blob is spoken to: address, credentials, tries, and errors in our words. */
-import type { BlockBlobClient, ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob';
+import type { BlockBlobClient, ContainerClient } from '@azure/storage-blob';
 import { KeyturnError } from '../../domain/error.ts';
 import type { Clock } from '../../ports.ts';
 import { asking, type Asking } from './asking.ts';
 import { describeAzureError, isTransient, type AzurePlace } from './azure-errors.ts';
 import { azureHttpClient } from './azure-http.ts';
+import { environmentIdentity } from './azure-identity.ts';
 import { requireEncryption, type LineOptions } from './tls.ts';
 import type { StoreTuning } from './tuning.ts';
 
@@ -76,17 +77,14 @@ async function containerClient(options: AzureBlobStoreOptions, tuning: StoreTuni
   switch (credentials.kind) {
     case 'key': {
       const { accountName, accountKey } = credentials;
-      const shared: StorageSharedKeyCredential = new StorageSharedKeyCredential(accountName, accountKey);
-      return new ContainerClient(url, pipelineTo(shared));
+      return new ContainerClient(url, pipelineTo(new StorageSharedKeyCredential(accountName, accountKey)));
     }
     case 'sas':
       return new ContainerClient(
         `${url}?${credentials.sasToken.replace(/^\?/, '')}`,
         pipelineTo(new AnonymousCredential()),
       );
-    case 'default': {
-      const { DefaultAzureCredential } = await import('@azure/identity');
-      return new ContainerClient(url, pipelineTo(new DefaultAzureCredential()));
-    }
+    case 'default':
+      return new ContainerClient(url, pipelineTo(await environmentIdentity(tuning.idleTimeoutMs)));
   }
 }
