@@ -58,7 +58,7 @@ export function snapshotStoreFaults(name: string, make: () => Promise<FaultyStor
       made = await make();
       store = made.store;
     });
-    afterAll(async () => made?.close());
+    afterAll(() => made.close());
     beforeEach(() => {
       cluster = `c${randomBytes(6).toString('hex')}`;
       key = `${cluster}/a.db`;

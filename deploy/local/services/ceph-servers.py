@@ -2,7 +2,7 @@
 
 Runs as the first process of its own process namespace, with Ceph's root file system as its root: when it ends, all end.
 `serve` makes the cluster on an empty /var/lib/ceph, starts it, and prints "READY" when S3 is served.
-`bucket JSON`, beside it, makes one bucket: {"name", "objectLock"?, "versioning"?, "quota"?}.
+`bucket JSON`, beside it, makes one bucket: {"name", "objectLock"?, "retentionDays"?, "versioning"?, "quota"?}.
 Reads /etc/ceph/keyturn.json: {"ip", "host", "port", "accessKey", "secretKey"}.
 """
 
@@ -105,6 +105,12 @@ def make_bucket(config, bucket):
     if bucket.get("versioning"):
         status = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
         put(config, "/" + bucket["name"], "versioning=", status, {})
+    if bucket.get("retentionDays"):
+        rule = "<Mode>GOVERNANCE</Mode><Days>%d</Days>" % bucket["retentionDays"]
+        rule = "<Rule><DefaultRetention>%s</DefaultRetention></Rule>" % rule
+        enabled = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>"
+        lock = "<ObjectLockConfiguration>%s%s</ObjectLockConfiguration>" % (enabled, rule)
+        put(config, "/" + bucket["name"], "object-lock=", lock.encode(), {})
     if bucket.get("quota"):
         of = ["--quota-scope", "bucket", "--bucket", bucket["name"]]
         call("radosgw-admin", "quota", "set", "--max-size", str(bucket["quota"]), *of)

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { LocalPartsError } from '../parts/problem.ts';
-import { ownLoopbackAddress, startContained } from './contained.ts';
+import { ownLoopbackAddress, startContained, type ServerHands } from './contained.ts';
 
 export interface CephOptions {
   /** Data, configuration and log; made when missing, kept when stopped. */
@@ -24,24 +24,17 @@ export interface CephBucket {
   readonly name: string;
   /** Also turns versioning on; can't be turned off again. */
   readonly objectLock?: boolean;
+  /** With object lock: whatever is written is locked for so many days, in governance mode. */
+  readonly retentionDays?: number;
   readonly versioning?: boolean;
   /** Bytes that it may hold. */
   readonly quota?: number;
 }
 
-export interface LocalCeph {
+export interface LocalCeph extends ServerHands {
   /** `http://127.0.0.1:8080`; path-style, region us-east-1. */
   readonly endpoint: string;
   makeBucket(bucket: CephBucket): Promise<void>;
-  /** Ends it; safe twice. */
-  stop(): Promise<void>;
-  /** Ends it as a power cut would. */
-  kill9(): Promise<void>;
-  /** Starts it again after `stop` or `kill9`, with the same data (about 5 s). */
-  restart(): Promise<void>;
-  /** Stands still: connections are accepted by the kernel and never answered. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
 }
 
 /** A key that the gateway knows for server-side encryption with `aws:kms`: its stand-in for a key server. */
@@ -62,6 +55,7 @@ export async function startCeph(options: CephOptions): Promise<LocalCeph> {
     hint: `See that port ${port} is free and that there are 2 GB of free disk.`,
   });
   return {
+    ...ceph.hands,
     endpoint: `http://127.0.0.1:${port}`,
     async makeBucket(bucket) {
       const first = await ceph.first();
@@ -69,11 +63,6 @@ export async function startCeph(options: CephOptions): Promise<LocalCeph> {
       const inside = [`--target=${first}`, '--mount', '--net', '--pid', '--root', '--wd=/'];
       await execa('nsenter', [...inside, 'python3', '/etc/ceph/ceph-servers.py', 'bucket', JSON.stringify(bucket)]);
     },
-    stop: ceph.end,
-    kill9: ceph.end,
-    restart: ceph.restart,
-    pause: ceph.pause,
-    resume: ceph.resume,
   };
 }
 

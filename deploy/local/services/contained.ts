@@ -23,14 +23,21 @@ export interface ContainedOptions {
   readonly hint: string;
 }
 
-export interface Contained {
-  /** Ends all of its processes with SIGKILL, as a power cut would; safe twice. */
-  end(): Promise<void>;
-  /** Starts it again, after ending it if it runs. */
-  restart(): Promise<void>;
+/** Hands on a server; what it has acknowledged is there again after each of them. */
+export interface ServerHands {
+  /** Ends it; safe twice. */
+  readonly stop: () => Promise<void>;
+  /** Ends all of its processes as a power cut would; safe twice. */
+  readonly kill9: () => Promise<void>;
+  /** Starts it again on the same data, after ending it if it runs. */
+  readonly restart: () => Promise<void>;
   /** Stands still: connections are accepted by the kernel and never answered. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
+  readonly pause: () => Promise<void>;
+  readonly resume: () => Promise<void>;
+}
+
+export interface Contained {
+  readonly hands: ServerHands;
   /** The first of its processes as we see it, for `nsenter`; undefined when it does not run. */
   first(): Promise<number | undefined>;
 }
@@ -57,16 +64,18 @@ export async function startContained(options: ContainedOptions): Promise<Contain
     if (running?.pid === undefined) return;
     for (const pid of await descendants(running.pid)) process.kill(pid, signal);
   };
-  return {
-    end,
+  const hands: ServerHands = {
+    // Nothing that was acknowledged is in memory only, so a stop needs to be no gentler than a power cut.
+    stop: end,
+    kill9: end,
     async restart() {
       await end();
       running = await launch(options);
     },
     pause: () => signalAll('SIGSTOP'),
     resume: () => signalAll('SIGCONT'),
-    first,
   };
+  return { hands, first };
 }
 
 /**

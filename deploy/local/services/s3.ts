@@ -3,7 +3,7 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LocalPartsError } from '../parts/problem.ts';
-import { ownLoopbackAddress, startContained } from './contained.ts';
+import { ownLoopbackAddress, startContained, type ServerHands } from './contained.ts';
 
 export interface S3Options {
   /** Data, configuration and log; made when missing, kept when stopped. */
@@ -26,18 +26,9 @@ export interface S3Options {
   readonly quota?: number;
 }
 
-export interface LocalS3 {
+export interface LocalS3 extends ServerHands {
   /** `http://127.0.0.1:8080`; path-style, region us-east-1. */
   readonly endpoint: string;
-  /** Ends it as an operator would; safe twice. */
-  stop(): Promise<void>;
-  /** Ends it as a power cut would. */
-  kill9(): Promise<void>;
-  /** Starts it again after `stop` or `kill9`, with the same data. */
-  restart(): Promise<void>;
-  /** Stands still: connections are accepted by the kernel and never answered. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
 }
 
 const program = fileURLToPath(new URL('swift-servers.py', import.meta.url));
@@ -57,15 +48,7 @@ export async function startS3(options: S3Options): Promise<LocalS3> {
     args: [rootfs, dir, sizeLimit === undefined ? '' : `size=${sizeLimit}`],
     hint: `See that port ${options.port} is free.`,
   });
-  return {
-    endpoint: `http://${options.host ?? '127.0.0.1'}:${options.port}`,
-    // Swift keeps nothing in memory that it has acknowledged, so a stop needs to be no gentler than a power cut.
-    stop: swift.end,
-    kill9: swift.end,
-    restart: swift.restart,
-    pause: swift.pause,
-    resume: swift.resume,
-  };
+  return { endpoint: `http://${options.host ?? '127.0.0.1'}:${options.port}`, ...swift.hands };
 }
 
 async function configure(options: S3Options): Promise<void> {

@@ -7,7 +7,7 @@ import {
   type DefaultRetention,
 } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
-import type { AskOptions } from './asking.ts';
+import type { AskOptions, SendOptions } from './asking.ts';
 import type { S3Access } from './s3-client.ts';
 import { isAnswer, isDenied, isNotOffered, isObjectMissing } from './s3-errors.ts';
 
@@ -33,19 +33,15 @@ export type BucketLock =
   | { readonly kind: 'unknown' };
 
 export async function lockOfBucket(access: S3Access, bucket: string, options: AskOptions = {}): Promise<BucketLock> {
-  let isUnknown = false;
-  const answer = await access.askIfThere(
+  const found = await lookUp(
+    access,
     `look at object lock of bucket ${bucket}`,
     (send) => access.client.send(new GetObjectLockConfigurationCommand({ Bucket: bucket }), send),
-    (error) => {
-      isUnknown = isDenied(error);
-      return isUnknown || hasNone(error);
-    },
     options,
   );
-  if (isUnknown) return { kind: 'unknown' };
+  if (typeof found === 'string') return { kind: found };
   // A server that does not know the question may answer another one.
-  const lock = answer?.ObjectLockConfiguration;
+  const lock = found.told.ObjectLockConfiguration;
   return lock?.ObjectLockEnabled === 'Enabled'
     ? { kind: 'on', retention: lock.Rule?.DefaultRetention }
     : { kind: 'none' };
@@ -59,27 +55,32 @@ export async function lockOfObject(
   options: AskOptions = {},
 ): Promise<ObjectLock | undefined> {
   const { client } = access;
-  let isUnknown = false;
-  const isAbsent = (error: unknown): boolean => {
-    isUnknown ||= isDenied(error);
+  const what = `look at the lock of ${key}`;
+  const retention = await lookUp(access, what, (s) => client.send(new GetObjectRetentionCommand(target), s), options);
+  const hold = await lookUp(access, what, (s) => client.send(new GetObjectLegalHoldCommand(target), s), options);
+  const lock: ObjectLock = {
+    hold: typeof hold !== 'string' && hold.told.LegalHold?.Status === 'ON',
+    until: typeof retention === 'string' ? undefined : retention.told.Retention?.RetainUntilDate,
+  };
+  const isKnown = (retention !== 'unknown' && hold !== 'unknown') || keeps(access, lock);
+  return isKnown ? lock : undefined;
+}
+
+/** 'none': there is no such thing here. 'unknown': the access key may not look. */
+async function lookUp<T>(
+  access: S3Access,
+  what: string,
+  action: (options: SendOptions) => Promise<T>,
+  options: AskOptions,
+): Promise<{ readonly told: T } | 'none' | 'unknown'> {
+  let refusal: unknown;
+  const isAnswered = (error: unknown): boolean => {
+    refusal = error;
     return isDenied(error) || hasNone(error) || isObjectMissing(error);
   };
-  const what = `look at the lock of ${key}`;
-  const { askIfThere } = access;
-  const retention = await askIfThere(
-    what,
-    (send) => client.send(new GetObjectRetentionCommand(target), send),
-    isAbsent,
-    options,
-  );
-  const hold = await askIfThere(
-    what,
-    (send) => client.send(new GetObjectLegalHoldCommand(target), send),
-    isAbsent,
-    options,
-  );
-  const lock = { hold: hold?.LegalHold?.Status === 'ON', until: retention?.Retention?.RetainUntilDate };
-  return isUnknown && !keeps(access, lock) ? undefined : lock;
+  const told = await access.askIfThere(what, action, isAnswered, options);
+  if (told !== undefined) return { told };
+  return isDenied(refusal) ? 'unknown' : 'none';
 }
 
 export function keeps(access: S3Access, { hold, until }: ObjectLock): boolean {

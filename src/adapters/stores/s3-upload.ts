@@ -13,7 +13,7 @@ import {
   type HeadObjectCommandOutput,
 } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
-import type { StoredObject, Upload } from '../../ports.ts';
+import type { Upload } from '../../ports.ts';
 import { partBuffers, type Part, type PartSum } from './part-buffers.ts';
 import type { AskOptions } from './asking.ts';
 import { md5Base64, sha256Hex, signBody, type S3Access } from './s3-client.ts';
