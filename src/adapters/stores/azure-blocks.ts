@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { KeyturnError } from '../../domain/error.ts';
 import type { AzureAccess } from './azure-client.ts';
 import { isAnswer, isBlobMissing, isReplaced } from './azure-errors.ts';
+import { keepsWhatIsWritten } from './azure-keeping.ts';
 import { ABORT_RETRY } from './tuning.ts';
 
 /** Names an upload in the ids of its blocks: when it began, in milliseconds, and 16 hexadecimal digits. */
@@ -51,15 +52,22 @@ const DROPS_BLOCKS = { keyturndropsblocks: 'yes' };
  * has no call for that, but it lets go of blocks that a commit does not name, so none is committed, and the empty blob
  * removed again. Where a blob is stored it is left alone; its uncommitted blocks are listed nowhere, and go with the next upload or after a week. Where a
  * policy would keep the empty one for ever, they go after a week, too. No error when they are gone already.
+ * `isLateExpected`: blocks were sent and never answered; it is watched for a second whether one still arrives.
  */
-export async function dropBlocks(access: AzureAccess, key: string, upload: string): Promise<void> {
-  for (let tries = 0; tries < 3; tries += 1) {
-    if (!(await uploadsUnder(access, key)).includes(upload)) return;
-    if (await keepsWhatIsWritten(access)) return;
-    if ((await commitAndRemoveNothing(access, key)) === 'a blob is stored') return;
-    if (!(await uploadsUnder(access, key)).includes(upload)) return;
-    // A block may have been taken in meanwhile.
-    await access.clock.sleep(500);
+export async function dropBlocks(
+  access: AzureAccess,
+  key: string,
+  upload: string,
+  { isLateExpected = false }: { readonly isLateExpected?: boolean } = {},
+): Promise<void> {
+  const wanted = isLateExpected ? CLEAN_LOOKS : 1;
+  for (let looks = 0, clean = 0; looks < MOST_LOOKS; looks += 1) {
+    const isThere = (await uploadsUnder(access, key)).includes(upload);
+    if (isThere && (await keepsWhatIsWritten(access))) return;
+    if (isThere && (await commitAndRemoveNothing(access, key)) === 'a blob is stored') return;
+    clean = isThere ? 0 : clean + 1;
+    if (clean >= wanted) return;
+    if (looks > 0 || !isThere) await access.clock.sleep(BETWEEN_LOOKS_MS);
   }
   throw new KeyturnError(
     'store.refused',
@@ -69,6 +77,11 @@ export async function dropBlocks(access: AzureAccess, key: string, upload: strin
     },
   );
 }
+
+/** A server that stood still may take in a block whose sender is long gone. */
+const CLEAN_LOOKS = 3;
+const MOST_LOOKS = 8;
+const BETWEEN_LOOKS_MS = 500;
 
 async function commitAndRemoveNothing(access: AzureAccess, key: string): Promise<'done' | 'a blob is stored'> {
   const what = `abort the upload of ${key}`;
@@ -105,15 +118,4 @@ async function emptyOne(access: AzureAccess, key: string): Promise<string | unde
     { retry: ABORT_RETRY },
   );
   return found?.contentLength === 0 && found.metadata?.['keyturndropsblocks'] === 'yes' ? found.etag : undefined;
-}
-
-/** True when a policy of the whole container keeps every blob. Not everyone may ask; who may not is told by the service when it matters. */
-export async function keepsWhatIsWritten(access: AzureAccess, signal?: AbortSignal): Promise<boolean> {
-  const found = await access.askIfThere(
-    'look at the container',
-    async (send) => (await access.container()).getProperties(send),
-    () => true,
-    { retry: ABORT_RETRY, signal },
-  );
-  return found?.hasImmutabilityPolicy === true || found?.hasLegalHold === true;
 }

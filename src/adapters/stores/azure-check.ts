@@ -2,9 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { KeyturnError } from '../../domain/error.ts';
 import type { AskOptions } from './asking.ts';
-import { blockId, dropBlocks, keepsWhatIsWritten, newUploadId, uploadsUnder } from './azure-blocks.ts';
+import { blockId, dropBlocks, newUploadId, uploadsUnder } from './azure-blocks.ts';
 import type { AzureAccess } from './azure-client.ts';
 import { isBlobMissing } from './azure-errors.ts';
+import { keepsWhatIsWritten } from './azure-keeping.ts';
 import { CHECK_RETRY } from './tuning.ts';
 
 /** What was found, in words. Leaves nothing behind; throws store.* for the first thing that can't be done. */

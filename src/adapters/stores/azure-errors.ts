@@ -26,7 +26,7 @@ const wrongKey: Meaning = {
 const denied: Meaning = {
   code: 'store.credentials',
   hint: ({ store, container }) =>
-    `Give the identity of store ${store} the role Storage Blob Data Contributor on container ${container}, or its SAS token the rights racwdl; docs/operations.md lists them.`,
+    `Give the identity of store ${store} the role Storage Blob Data Contributor on container ${container}, or its SAS token the rights rwdl; docs/operations.md lists them.`,
 };
 const noKeys: Meaning = {
   code: 'store.credentials',

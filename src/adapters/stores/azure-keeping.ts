@@ -1,7 +1,8 @@
-/** Owns what Azure itself keeps, whoever wants to remove it: legal holds and immutability policies of single blobs. */
+/** Owns what Azure itself keeps, whoever wants to remove it: legal holds and immutability policies. */
 import type { BlobGetPropertiesResponse } from '@azure/storage-blob';
 import type { AzureAccess } from './azure-client.ts';
 import { describeAzureError, isBlobMissing, keptError, statusOf } from './azure-errors.ts';
+import { ABORT_RETRY } from './tuning.ts';
 
 /**
  * No error when it is gone already. Throws store.locked while something keeps it. The service would not say so of a blob
@@ -26,9 +27,26 @@ function keptBy(found: BlobGetPropertiesResponse, now: Date): 'hold' | 'policy' 
   return until > now.getTime() ? 'policy' : undefined;
 }
 
+/** True when a policy of the whole container keeps every blob. Who may not ask is told by the service when it matters. */
+export async function keepsWhatIsWritten(access: AzureAccess, signal?: AbortSignal): Promise<boolean> {
+  const found = await lookAtContainer(access, signal);
+  return found?.hasImmutabilityPolicy === true || found?.hasLegalHold === true;
+}
+
+/** Undefined when the service does not tell, as to those who come with a SAS token of the container. */
+async function lookAtContainer(access: AzureAccess, signal?: AbortSignal) {
+  return access.askIfThere(
+    'look at the container',
+    async (send) => (await access.container()).getProperties(send),
+    () => true,
+    { retry: ABORT_RETRY, signal },
+  );
+}
+
 /**
  * Whether the service keeps the blob, or has let go of it, as asked. False where the container has no version-level
- * immutability, without which there are no legal holds of blobs; and when the hold of a blob is taken off that is gone.
+ * immutability, without which there are no legal holds of blobs (with a SAS token nobody may ask for that; then a refusal
+ * that says nothing else counts as this one); and when the hold of a blob is taken off that is gone.
  */
 export async function setLegalHold(access: AzureAccess, key: string, on: boolean): Promise<boolean> {
   const what = on ? `put a legal hold on ${key}` : `take the legal hold off ${key}`;
@@ -43,7 +61,11 @@ export async function setLegalHold(access: AzureAccess, key: string, on: boolean
   );
   if (answer) return true;
   if (isBlobMissing(refusal) || statusOf(refusal) === 501) return false;
-  const container = await access.ask(what, async (send) => (await access.container()).getProperties(send));
-  if (container.isImmutableStorageWithVersioningEnabled !== true) return false;
-  throw describeAzureError(access.place, what, refusal);
+  const refused = describeAzureError(access.place, what, refusal);
+  const container = await lookAtContainer(access);
+  const hasHolds = container
+    ? container.isImmutableStorageWithVersioningEnabled === true
+    : refused.code !== 'store.refused';
+  if (hasHolds) throw refused;
+  return false;
 }

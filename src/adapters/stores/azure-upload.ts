@@ -2,10 +2,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import { KeyturnError } from '../../domain/error.ts';
 import type { StoredObject, Upload } from '../../ports.ts';
-import type { AskOptions } from './asking.ts';
+import type { AskOptions, SendOptions } from './asking.ts';
 import { blockId, dropBlocks, newUploadId } from './azure-blocks.ts';
 import type { AzureAccess } from './azure-client.ts';
-import { isBlobMissing, isReplaced } from './azure-errors.ts';
+import { isBlobMissing, isReplaced, statusOf } from './azure-errors.ts';
 import { partBuffers, type Part } from './part-buffers.ts';
 import { ABORT_RETRY } from './tuning.ts';
 
@@ -21,20 +21,22 @@ export function azureUpload(access: AzureAccess, key: string, outer: AbortSignal
   const about = { metadata: { [UPLOAD_MARK]: id }, blobHTTPHeaders: { blobContentType: 'application/octet-stream' } };
   let size = 0;
   let staged = 0;
+  let unanswered = false;
   let state: 'open' | 'completing' | 'stored' | 'aborted' = 'open';
 
   const stage = async ({ number, bytes, sum }: Part<Hash>): Promise<void> => {
     staged = Math.max(staged, number);
     const transactionalContentMD5 = sum.digest();
-    await access.ask(
-      `store part ${number} of ${key}`,
-      async (send) =>
-        (await access.blob(key)).stageBlock(blockId(id, number), bytes, bytes.length, {
-          ...send,
-          transactionalContentMD5,
-        }),
-      { signal },
-    );
+    const send = async (options: SendOptions): Promise<void> => {
+      try {
+        const more = { ...options, transactionalContentMD5 };
+        await (await access.blob(key)).stageBlock(blockId(id, number), bytes, bytes.length, more);
+      } catch (error) {
+        unanswered ||= statusOf(error) === undefined;
+        throw error;
+      }
+    };
+    await access.ask(`store part ${number} of ${key}`, send, { signal });
   };
   const buffers = partBuffers<Hash>({
     count: tuning.buffers,
@@ -108,7 +110,7 @@ export function azureUpload(access: AzureAccess, key: string, outer: AbortSignal
       stop.abort(new Error('upload aborted'));
       await buffers.drained().catch(() => undefined); // it was reported when it happened
       buffers.release();
-      if (staged > 0) await dropBlocks(access, key, id);
+      if (staged > 0) await dropBlocks(access, key, id, { isLateExpected: unanswered });
       const ours = mayBeVisible ? await findOurs({ retry: ABORT_RETRY }) : undefined;
       if (ours) {
         await access.askIfThere(

@@ -129,6 +129,21 @@ describe('an upload', () => {
     expect(fake.blobs.get('site/prod/a.db')?.body.toString()).toBe('other');
   });
 
+  test('whose block arrives after its abort leaves nothing all the same', async () => {
+    const late = Buffer.from('late');
+    fake.fault = ({ operation, nth }) => (operation === 'PutBlock' && nth <= 3 ? 'reset after' : undefined);
+    const open = await store.beginUpload('prod/a.db', never);
+    await open.write(randomBytes(PART));
+    await settle(() => fake.count('PutBlock') === 3);
+    const [id] = [...(fake.blocks.get('site/prod/a.db')?.keys() ?? [])];
+    fake.blocks.clear();
+    // A server that stood still goes on with what it has in its buffers.
+    setTimeout(() => fake.blocks.set('site/prod/a.db', new Map([[id ?? '', late]])), 200);
+    await open.abort();
+    expect(await found()).toEqual([]);
+    expect([fake.blobs.size, fake.blocks.size]).toEqual([0, 0]);
+  });
+
   test('of another tool is found too, and can be aborted', async () => {
     fake.blocks.set('site/prod/b.db', new Map([[Buffer.from('block-1').toString('base64'), Buffer.from('x')]]));
     expect(await found()).toEqual(['open: prod/b.db']);
@@ -204,6 +219,19 @@ describe('what Azure keeps', () => {
 
   test('without it the answer is that nothing keeps the blob', async () => {
     expect(await store.legalHold?.('prod/a.db', true)).toBe(false);
+  });
+
+  test('who may not look at the container hears the same, unless the refusal says another reason', async () => {
+    const forbidden = { status: 403, code: 'AuthorizationFailure' };
+    fake.fault = ({ operation }) => (operation === 'GetContainer' ? forbidden : undefined);
+    expect(await store.legalHold?.('prod/a.db', true)).toBe(false);
+    fake.fault = ({ operation }) =>
+      operation === 'GetContainer'
+        ? forbidden
+        : operation === 'SetLegalHold'
+          ? { status: 409, code: 'BlobImmutableDueToPolicy' }
+          : undefined;
+    await expect(store.legalHold?.('prod/a.db', true)).rejects.toMatchObject({ code: 'store.locked' });
   });
 
   test('a refusal for another reason is an error, not "no such thing"', async () => {
