@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -75,6 +76,8 @@ def serve(config):
     if fresh:
         make_disk()
     start("ceph-osd", "-f", "-i", "0", "--osd-class-dir", glob.glob("/usr/lib/*/rados-classes")[0])
+    # Whoever asks before the disk has told where it is now asks where it was, and waits long before asking again.
+    until("the disk", 60, disk_is_active)
     if fresh:
         make_user(config)
         open(MADE, "w").close()
@@ -83,6 +86,17 @@ def serve(config):
     print("READY", flush=True)
     while True:
         os.wait()
+
+
+def disk_is_active():
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect("/var/run/ceph/ceph-osd.0.asok")
+            asking.sendall(b'{"prefix": "status"}\0')
+            answer = asking.makefile("rb").read()
+        except OSError:
+            return False
+    return b'"state": "active"' in answer
 
 
 def answers(config):

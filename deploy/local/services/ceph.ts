@@ -52,6 +52,8 @@ export async function startCeph(options: CephOptions): Promise<LocalCeph> {
     netns,
     script,
     args: [rootfs, dir],
+    // With monitor and disk frozen in the midst of a write the gateway never gets going again.
+    front: 'radosgw',
     hint: `See that port ${port} is free and that there are 2 GB of free disk.`,
   });
   return {
@@ -96,6 +98,9 @@ mon_data_avail_crit = 1
 mon_data_avail_warn = 1
 mon_allow_pool_size_one = true
 mon_cluster_log_to_file = false
+# Changes of its maps are made at once, not once a second.
+paxos_propose_interval = 0.02
+paxos_min_wait = 0.01
 log_to_stderr = true
 log_file =
 osd_data = /var/lib/ceph/osd
@@ -110,6 +115,8 @@ osd_pool_default_pg_num = 1
 osd_pool_default_pg_autoscale_mode = off
 rgw_frontends = beast endpoint=127.0.0.1:${port}
 rgw_thread_pool_size = 32
+# With a cache, changes of buckets would wait half a minute for a gateway that was killed to forget what it had.
+rgw_cache_enabled = false
 # A quota is held against what the bucket has now, not against what is remembered of it.
 rgw_bucket_quota_ttl = 0
 rgw_crypt_require_ssl = false

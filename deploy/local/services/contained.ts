@@ -19,6 +19,8 @@ export interface ContainedOptions {
   readonly script: string;
   /** `$1` and on of the script. */
   readonly args: readonly string[];
+  /** The program among its processes that stands still on `pause`; default: all of them. */
+  readonly front?: string;
   /** What to do when it does not come up. */
   readonly hint: string;
 }
@@ -62,7 +64,9 @@ export async function startContained(options: ContainedOptions): Promise<Contain
   };
   const signalAll = async (signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> => {
     if (running?.pid === undefined) return;
-    for (const pid of await descendants(running.pid)) process.kill(pid, signal);
+    for (const pid of await descendants(running.pid)) {
+      if (options.front === undefined || (await programOf(pid)) === options.front) process.kill(pid, signal);
+    }
   };
   const hands: ServerHands = {
     // Nothing that was acknowledged is in memory only, so a stop needs to be no gentler than a power cut.
@@ -124,6 +128,10 @@ async function descendants(root: number): Promise<number[]> {
   const found = [root];
   for (const pid of found) found.push(...(children.get(pid) ?? []));
   return found;
+}
+
+async function programOf(pid: number): Promise<string | undefined> {
+  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0')[0];
 }
 
 /** An address of its own in 127.0.0.0/8, so that what several servers in one namespace have among themselves does not meet. */
