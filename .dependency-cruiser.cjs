@@ -71,6 +71,12 @@ module.exports = {
       to: { path: 'node_modules/age-encryption/' },
     },
     {
+      name: 'one-home-for-azure',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/adapters/stores/' },
+      to: { path: 'node_modules/@azure/' },
+    },
+    {
       name: 'one-home-for-kubernetes',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/adapters/kubernetes/' },
