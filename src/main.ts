@@ -26,6 +26,7 @@ import { redisSentMessages } from './adapters/redis/sent-messages.ts';
 import { redisStepUpRecords } from './adapters/redis/step-up-records.ts';
 import { redisTickMemory } from './adapters/redis/tick-memory.ts';
 import { detachedSteps, stepSudoers } from './adapters/ssh/detached.ts';
+import { sftpStore } from './adapters/ssh/sftp-store.ts';
 import { sshShell } from './adapters/ssh/shell.ts';
 import { folderStore } from './adapters/stores/folder.ts';
 import { s3Store } from './adapters/stores/s3.ts';
@@ -75,7 +76,7 @@ function buildWorld(config: Config, logTo: (secrets: SecretRegistry) => Log) {
   const secrets = secretRegistry();
   const log = logTo(secrets);
   const clock = systemClock;
-  const stores = config.stores.map((store) => buildStore(store, secrets));
+  const stores = config.stores.map((store) => buildStore(store, secrets, config.bastions));
   const storesOf = new Map(config.clusters.map(({ name, backup }) => [name, backup.stores]));
   const connections = redisConnections({ ...config.redis, password: optional(config.redis.password, secrets), log });
   const shell = sshShell({ bastions: config.bastions });
@@ -142,7 +143,7 @@ function auditCopies({ audit: { folder } }: Config, store: SnapshotStore | undef
   return { disk, store: store && { name: `store ${store.name}`, read: () => readAuditStore(store) } };
 }
 
-function buildStore(store: StoreConfig, secrets: SecretRegistry): SnapshotStore {
+function buildStore(store: StoreConfig, secrets: SecretRegistry, bastions: Config['bastions']): SnapshotStore {
   switch (store.type) {
     case 'folder':
       return folderStore(store, systemClock);
@@ -154,6 +155,7 @@ function buildStore(store: StoreConfig, secrets: SecretRegistry): SnapshotStore 
       return s3Store({ ...store, credentials }, systemClock);
     }
     case 'sftp':
+      return sftpStore(store, { clock: systemClock, bastions });
     case 'azure-blob':
       throw new TypeError(`no adapter for ${store.type} yet`);
   }
@@ -330,7 +332,7 @@ function checkCodes(world: World): string {
 /** Needs neither Redis nor Slack: who looks into the audit may have nothing else. */
 async function verifyAudit(config: Config): Promise<boolean> {
   const kept = config.stores.find(({ name }) => name === config.audit.store);
-  const { disk, store } = auditCopies(config, kept && buildStore(kept, secretRegistry()));
+  const { disk, store } = auditCopies(config, kept && buildStore(kept, secretRegistry(), config.bastions));
   const { whole, lines } = await proveAudit(disk, store);
   console.log(lines.join('\n'));
   return whole;

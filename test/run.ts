@@ -29,12 +29,13 @@ let exitCode = 1;
 try {
   const onProgress = (line: string): void => console.log(line);
   const chromium = await ensureChromium({ onProgress });
+  // Here, not in the tests: their network reaches no mirror, and building takes longer than a test may.
   process.env['PATH'] = await pathWithTools({ cacheDir: defaultCacheDir(), onProgress });
   if (rings.includes('kubelet')) {
-    // Here, not in the tests: their network reaches no mirror, and building takes longer than a test may.
     const parts = { cacheDir: defaultCacheDir(), onProgress };
     await ensureKubernetes(await ensureRootfs('node', parts), parts);
   }
+  if (rings.includes('stores')) await ensureRootfs('ceph', { cacheDir: defaultCacheDir(), onProgress });
   environment = await startEnvironment({
     dir,
     clusters: [
@@ -73,7 +74,7 @@ async function runVitest(up: Environment, chromium: string): Promise<number> {
 }
 
 /** What test/support/local-env.ts reads. */
-function describe({ nodes, redis, s3 }: Environment, chromium: string, controlSocket: string): object {
+function describe({ nodes, redis, s3, sftp }: Environment, chromium: string, controlSocket: string): object {
   const machine = (node: LocalNode) => ({
     name: node.name,
     address: node.address,
@@ -91,6 +92,8 @@ function describe({ nodes, redis, s3 }: Environment, chromium: string, controlSo
     hub: nodes.hub,
     redis: { url: redis.url },
     s3: { endpoint: s3.endpoint, ...S3_ACCESS },
+    // Its methods are asked for by test/support/control.ts.
+    sftp,
     cacheDir: defaultCacheDir(),
     controlSocket,
     chromium,

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { stringify } from 'yaml';
 import { S3_ACCESS } from './environment.ts';
 import { cloneDir } from './parts/host.ts';
+import type { LocalSftp } from './services/sftp.ts';
 
 /** What the configuration is made of; `clusters` and the rest of `more` are laid over it as they are. */
 export interface LocalBotSettings {
@@ -22,6 +23,8 @@ export interface LocalBotSettings {
   readonly s3Endpoint: string;
   readonly s3Secret?: string;
   readonly s3Prefix?: string;
+  /** The second store; `path` must be there. Undefined: none. */
+  readonly offsite?: Pick<LocalSftp, 'host' | 'port' | 'user' | 'path' | 'keyFile' | 'hostKey'>;
   readonly operators: readonly string[];
   readonly ssh: { readonly user: string; readonly keyFile: string };
   readonly clusters: readonly object[];
@@ -58,6 +61,7 @@ export async function writeBotConfig(settings: LocalBotSettings): Promise<string
         accessKeyId: await secret('s3-access-key', S3_ACCESS.accessKey),
         secretAccessKey: await secret('s3-secret-key', settings.s3Secret ?? S3_ACCESS.secretKey),
       },
+      ...(settings.offsite === undefined ? {} : { offsite: sftpSection(settings.offsite) }),
     },
     people: { operate: settings.operators },
     defaults: { ssh: { user: ssh.user, keyFile: ssh.keyFile } },
@@ -68,6 +72,11 @@ export async function writeBotConfig(settings: LocalBotSettings): Promise<string
   const file = join(dir, 'keyturn.yaml');
   await writeFile(file, stringify(config), { mode: 0o600 });
   return file;
+}
+
+/** A store as the bot's configuration names it. */
+function sftpSection({ host, port, user, path, keyFile, hostKey }: NonNullable<LocalBotSettings['offsite']>): object {
+  return { type: 'sftp', host, port, user, path, keyFile, hostKey };
 }
 
 /** The argv that runs a TypeScript program of this clone with this Node. */

@@ -1,4 +1,4 @@
-/** Owns the local parts as one: control-plane nodes, Redis and S3, all in the nodes' own network, started and gone together. */
+/** Owns the local parts as one: control-plane nodes, Redis, S3 and SFTP, all in the nodes' own network, started and gone together. */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startNodes, type LocalNodes, type NodesOptions } from './nodes/nodes.ts';
@@ -7,6 +7,7 @@ import { LocalPartsError } from './parts/problem.ts';
 import { ensureRootfs } from './parts/rootfs.ts';
 import { startRedis, type LocalRedis } from './services/redis.ts';
 import { startS3, type LocalS3 } from './services/s3.ts';
+import { startSftp, type LocalSftp } from './services/sftp.ts';
 
 /** How the local S3 is spoken to. Its secret guards nothing: the server lives and dies with this environment. */
 export const S3_ACCESS = {
@@ -15,11 +16,13 @@ export const S3_ACCESS = {
   bucket: 'etcd-backup',
 } as const;
 const S3_PORT = 8080;
+const SFTP_PORT = 2022;
 
 export interface Environment {
   readonly nodes: LocalNodes;
   readonly redis: LocalRedis;
   readonly s3: LocalS3;
+  readonly sftp: LocalSftp;
   /** Ends and removes everything, data too; safe twice. */
   stop(): Promise<void>;
 }
@@ -39,21 +42,23 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Env
   await rm(dataDir, { recursive: true, force: true });
   await mkdir(dataDir, { recursive: true });
   const services = await ensureRootfs('services', { cacheDir, ...(onProgress && { onProgress }) });
+  const sftpRootfs = await ensureRootfs(options.image ?? 'node', { cacheDir, ...(onProgress && { onProgress }) });
   const nodes = await startNodes({ ...options, cacheDir, instanceDir: join(dir, 'nodes') });
   const ends: (() => Promise<void>)[] = [() => rm(dir, { recursive: true, force: true }), () => nodes.stop()];
   const stop = async (): Promise<void> => {
     for (const end of ends.splice(0).reverse()) await end();
   };
   try {
-    onProgress?.('services: starting Redis and S3');
+    onProgress?.('services: starting Redis, S3 and SFTP');
     const { netnsFile } = nodes.hub;
     const starting = [
       startRedis({ dir: join(dataDir, 'redis'), rootfs: services, listen: 'unix', netns: netnsFile, durable: false }),
       startS3({ dir: join(dataDir, 's3'), rootfs: services, netns: netnsFile, port: S3_PORT, ...S3_ACCESS }),
+      startSftp({ dir: join(dataDir, 'sftp'), rootfs: sftpRootfs, netns: netnsFile, port: SFTP_PORT }),
     ] as const;
     for (const service of starting) service.then((up) => ends.push(() => up.stop())).catch(() => undefined);
-    const [redis, s3] = await Promise.all(starting);
-    return { nodes, redis, s3, stop };
+    const [redis, s3, sftp] = await Promise.all(starting);
+    return { nodes, redis, s3, sftp, stop };
   } catch (error) {
     await stop();
     throw error;

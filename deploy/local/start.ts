@@ -76,7 +76,7 @@ async function bringUp(
   end: (exitCode: number) => void,
 ): Promise<void> {
   const dir = join(cloneDir, '.local/start');
-  say('Keyturn on this machine: four control-plane nodes, Redis, S3 and a chat. The first start installs parts.');
+  say('Keyturn on this machine: four control-plane nodes, Redis, S3, SFTP and a chat. The first start installs parts.');
   const environment = await startEnvironment({
     dir,
     clusters: CLUSTERS,
@@ -149,7 +149,7 @@ async function startWorkspaceProcess(
   return { process: child, about: JSON.parse(line) as About };
 }
 
-async function writeConfig({ nodes, redis, s3 }: Environment, dir: string, { apiUrl, tokens, ids }: About) {
+async function writeConfig({ nodes, redis, s3, sftp }: Environment, dir: string, { apiUrl, tokens, ids }: About) {
   const channel = (name: string): string => ids.channels[name] ?? '';
   const admins = [ids.groups['etcd-admins'] ?? ''];
   const key = await ageKey(dir);
@@ -163,6 +163,7 @@ async function writeConfig({ nodes, redis, s3 }: Environment, dir: string, { api
     },
     redisUrl: redis.url,
     s3Endpoint: s3.endpoint,
+    offsite: sftp,
     operators: admins,
     ssh: nodes.ssh,
     clusters: nodes.clusters.map((cluster) => ({

@@ -1,4 +1,4 @@
-/** Owns the words after `hold` and `release`: which snapshot, until when, and why. */
+/** Owns the words after `hold`, `release` and `verify`: which snapshot, and of a hold until when, and why. */
 import { KeyturnError } from '../domain/error.ts';
 import { parseDuration } from '../domain/units.ts';
 import { nearest } from './nearest.ts';
@@ -25,7 +25,7 @@ export interface TypedHold extends WantedSnapshot {
 }
 
 export interface HoldGrammar {
-  /** `hold` or `release`. */
+  /** `hold`, `release` or `verify`. */
   readonly word: string;
   readonly usage: string;
   readonly clusters: readonly string[];

@@ -29,9 +29,9 @@ export const COMMAND_WORDS: readonly CommandWord[] = [
   { action: 'backup', argument: 'cluster', summary: 'a backup now; its message is edited as it goes' },
   { action: 'snapshots', argument: 'cluster filters?', summary: 'what is stored where, or all of one snapshot' },
   { action: 'verify', argument: 'snapshot', summary: 'reads every copy of a snapshot again, to its end' },
+  { action: 'retention', argument: 'cluster', summary: 'what is kept, what goes next, and why' },
   { action: 'hold', argument: 'snapshot hold', summary: 'keeps a snapshot, whatever retention would do' },
   { action: 'release', argument: 'snapshot', summary: 'lets go of a snapshot that is held' },
-  { action: 'retention', argument: 'cluster', summary: 'what is kept, what goes next, and why' },
   { action: 'restore', argument: 'cluster', summary: 'asks for a restore; it starts once enough others approved it' },
   { action: 'approvals', argument: 'none', summary: 'restores that wait or run, and what you can do with them' },
   { action: 'runbook', argument: 'cluster snapshot?', summary: 'how a restore would go, command by command' },
@@ -44,12 +44,13 @@ export const COMMAND_WORDS: readonly CommandWord[] = [
 export type Request =
   | { readonly action: 'help' | 'clusters' | 'approvals' | 'enrol' }
   | { readonly action: 'status'; readonly cluster: string | undefined }
+  /** `snapshot`: as typed; there may be none of that name. */
+  | ({ readonly action: 'verify' } & WantedSnapshot)
+  | ({ readonly action: 'release' } & WantedSnapshot)
   | { readonly action: 'backup' | 'retention' | 'restore'; readonly cluster: string }
   /** `words`: filters, or the name of one snapshot; as typed. */
   | { readonly action: 'snapshots'; readonly cluster: string; readonly words: readonly string[] }
   | ({ readonly action: 'hold' } & TypedHold)
-  | ({ readonly action: 'release' } & WantedSnapshot)
-  | ({ readonly action: 'verify' } & WantedSnapshot)
   /** `snapshot`: as typed; undefined: the newest. */
   | { readonly action: 'runbook'; readonly cluster: string; readonly snapshot: string | undefined }
   /** `request`: as typed, in lower case; there may be no such restore. */
@@ -91,14 +92,15 @@ export function parseCommand(text: string, vocabulary: Vocabulary): Request {
     case 'hold':
       return { action: 'hold', ...parseHoldWords(args, holdGrammar(word, vocabulary)) };
     case 'release':
-    case 'verify':
-      return { action: word.action, ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
+      return { action: 'release', ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
     case 'backup':
     case 'retention':
     case 'restore':
       return { action: word.action, cluster: namedCluster(name, word, vocabulary) };
     case 'runbook':
       return { action: 'runbook', cluster: namedCluster(name, word, vocabulary), snapshot };
+    case 'verify':
+      return { action: 'verify', ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
     case 'audit':
     case 'cleanup':
       return { action: word.action, request: requestId(name, word, vocabulary) };

@@ -101,6 +101,8 @@ function renderValue(path: Path, raw: unknown): string {
   const value = valueAt(raw, path);
   if (value === undefined) return '(missing)';
   if (path.some((part) => MAY_BE_SECRET.test(String(part)))) return '(hidden)';
+  // Somebody took the identity for the recipient.
+  if (typeof value === 'string' && /^AGE-SECRET-KEY-/i.test(value)) return '(hidden)';
   const json =
     typeof value === 'object' && value !== null
       ? Array.isArray(value)

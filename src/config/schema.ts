@@ -280,7 +280,9 @@ export function configSchema(calendar: CronCalendar) {
         .strictObject(
           {
             recipients: z
-              .array(text('an age recipient (age1…)', /^age1[a-z0-9]{10,}$/), { error: 'a list of age recipients' })
+              .array(text('an age recipient: age1 and 58 small letters and digits', /^age1[a-z0-9]{58}$/), {
+                error: 'a list of age recipients',
+              })
               .default([]),
             passphraseFile: text('the path of a file with the passphrase').optional(),
             identityFiles: z

@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'command.invalid'
   | 'ssh.unreachable' // TCP or SSH handshake did not come about, or nothing listens where a tunnel should end
   | 'ssh.host-key' // unknown or changed host key
+  | 'ssh.algorithms' // no algorithm that both sides know, or that is allowed
   | 'ssh.auth' // the server refused our key, agent or password
   | 'ssh.lost' // an established connection broke
   | 'ssh.forward-refused' // AllowTcpForwarding no

@@ -10,7 +10,7 @@ import type { RestoreSummary } from './restore-summary.ts';
 import type { RetentionEvent } from './retention-event.ts';
 import type { SnapshotRecord, Trigger } from './snapshot.ts';
 
-export type KeyturnEvent = BackupEvent | RestoreEvent | RetentionEvent | CopyEvent | HoldEvent;
+export type KeyturnEvent = BackupEvent | RestoreEvent | RetentionEvent | HoldEvent | CopyEvent;
 
 export type BackupEvent =
   | (Base & { readonly type: 'backup.queued'; readonly trigger: Trigger; readonly origin: Origin | undefined })

@@ -79,6 +79,8 @@ export interface RepairJob {
   readonly store: string;
 }
 
+/** No cluster can have this name: who holds its lease is the only one that reads in the background. */
+export const SCRUB_LEASE = '.scrub';
 /** Removes what no policy keeps: after a good backup, or once a person has confirmed that so many may go. */
 export interface RetentionJob {
   readonly kind: 'retention';
@@ -116,9 +118,6 @@ export interface HoldKeys {
 
 export type Job =
   BackupJob | SweepJob | RestoreJob | CleanupJob | RetentionJob | HoldJob | VerifyJob | ScrubJob | RepairJob;
-
-/** No cluster can have this name: who holds its lease is the only one that reads in the background. */
-export const SCRUB_LEASE = '.scrub';
 
 /** Two replicas that tick in the same minute make the same id. BullMQ refuses `:` and pure integers. */
 export function scheduledBackupId(cluster: string, dueAt: Date): string {

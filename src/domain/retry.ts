@@ -11,6 +11,7 @@ const WORTH_RETRYING: Readonly<Record<ErrorCode, 'yes' | 'no'>> = {
   'command.invalid': 'no',
   'ssh.unreachable': 'yes',
   'ssh.host-key': 'no',
+  'ssh.algorithms': 'no',
   'ssh.auth': 'no',
   'ssh.lost': 'yes',
   'ssh.forward-refused': 'yes',

@@ -10,9 +10,10 @@ import type { CopyDeps } from './verify/deps.ts';
 import { runRepair } from './verify/run-repair.ts';
 import { runScrub } from './verify/run-scrub.ts';
 import { runVerify } from './verify/run-verify.ts';
+import { runHold } from './run-hold.ts';
+
 import type { RetentionDeps } from './retention/deps.ts';
 import { runRetention } from './run-retention.ts';
-import { runHold } from './run-hold.ts';
 
 export type JobDeps = BackupDeps & RestoreDeps & RetentionDeps & CopyDeps;
 

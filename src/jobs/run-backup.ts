@@ -7,9 +7,7 @@ import { retentionId } from '../domain/job.ts';
 import type { BackupJob } from '../domain/job.ts';
 import { retryAfter } from '../domain/retry.ts';
 import { pickMember, type ClusterSpec, type ClusterStatus, type MemberStatus } from '../domain/cluster.ts';
-import { SnapshotCheck, type CheckedSnapshot } from '../domain/snapshot-check.ts';
 import {
-  isPlain,
   MANIFEST_FORMAT,
   manifestKey,
   objectKey,
@@ -38,7 +36,7 @@ import type {
 } from '../ports.ts';
 import { newestGood } from '../stored/read-snapshots.ts';
 import { Copies, type Leftover } from './copies.ts';
-import { Measure } from './measure.ts';
+import { copyStream } from './copy-stream.ts';
 import { BUSY_WAIT_MS, clearLeftovers } from './leftovers.ts';
 import { timeLimit } from './time-limit.ts';
 import { queueRepair } from './verify/queue-repair.ts';
@@ -59,8 +57,6 @@ export interface BackupDeps {
   readonly version: string;
 }
 
-/** Progress is told at most so often. */
-const PROGRESS_EVERY_MS = 1_000;
 /** A store that is away is swept after so long. */
 const SWEEP_ATTEMPTS = 50;
 const RETENTION_ATTEMPTS = 3;
@@ -160,7 +156,7 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
   const encoding = deps.coder.encodingFor(attempt.spec.backup.compression);
   const copies = await Copies.begin(stores, objectKey(job.cluster, id, encoding), signal);
   try {
-    const read = await copyStream(attempt, member, encoding, copies);
+    const read = await readInto(attempt, member, encoding, copies);
     const after = await session.countKeys(member);
     await copies.complete(read.stored.size);
     const record: SnapshotRecord = {
@@ -202,52 +198,15 @@ async function readAndStore(attempt: Attempt): Promise<Finished> {
   }
 }
 
-interface Copied {
-  readonly checked: CheckedSnapshot;
-  /** The bytes of the object. */
-  readonly stored: { readonly size: number; readonly sha256: string };
-  readonly source: SnapshotRecord['source'];
-  readonly fallbackReason: string | undefined;
-}
-
-/** Reads the member's stream once, to its end, into every copy. What etcd gave is checked before it is encoded. */
-async function copyStream(attempt: Attempt, member: MemberStatus, encoding: Encoding, copies: Copies): Promise<Copied> {
-  const { deps, spec, session, signal } = attempt;
+/** Reads the member's snapshot once, into every copy. */
+async function readInto(attempt: Attempt, member: MemberStatus, encoding: Encoding, copies: Copies) {
+  const { job, deps, spec, session, signal } = attempt;
   const { stallTimeoutMs, rateLimit } = spec.backup;
   const stream = await session.openSnapshot(member, { signal, stallTimeoutMs, rateLimit });
-  const { source, fallbackReason } = stream;
-  try {
-    const check = new SnapshotCheck();
-    const chunks = followed(attempt, member, stream.chunks, check);
-    if (isPlain(encoding)) {
-      for await (const chunk of chunks) await copies.write(chunk);
-      const checked = check.finish();
-      return { checked, stored: checked, source, fallbackReason };
-    }
-    const object = new Measure();
-    for await (const chunk of object.of(deps.coder.encode(encoding, chunks, signal))) await copies.write(chunk);
-    return { checked: check.finish(), stored: object.finish(), source, fallbackReason };
-  } finally {
-    stream.close();
-  }
-}
-
-/** The same chunks, checked on their way; now and then their number is told. */
-async function* followed(
-  { job, deps }: Attempt,
-  member: MemberStatus,
-  chunks: AsyncIterable<Uint8Array>,
-  check: SnapshotCheck,
-): AsyncGenerator<Uint8Array> {
-  let toldAt = deps.clock.now().getTime();
-  for await (const chunk of chunks) {
-    check.update(chunk);
-    yield chunk;
-    const now = deps.clock.now().getTime();
-    if (now - toldAt < PROGRESS_EVERY_MS) continue;
-    toldAt = now;
-    tell(deps, { type: 'backup.progress', ...base(job, deps), bytes: check.size, expectedBytes: member.dbSize });
-  }
+  const tellBytes = (bytes: number): void =>
+    tell(deps, { type: 'backup.progress', ...base(job, deps), bytes, expectedBytes: member.dbSize });
+  const copied = await copyStream(stream, { ...deps, encoding, copies, signal, tellBytes });
+  return { ...copied, source: stream.source, fallbackReason: stream.fallbackReason };
 }
 
 function chooseMember(status: ClusterStatus, cluster: string): MemberStatus {

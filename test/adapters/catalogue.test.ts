@@ -35,12 +35,10 @@ async function everything(stores: readonly SnapshotStore[], cluster = 'prod') {
   const { entries, problems } = await all.entries(cluster);
   const read = await Promise.all(
     entries.map((entry) =>
-      all
-        .record(entry)
-        .catch((error: unknown) => ({
-          record: undefined,
-          problems: [{ message: String(error), store: '', hint: '' }],
-        })),
+      all.record(entry).catch((error: unknown) => ({
+        record: undefined,
+        problems: [{ message: String(error), store: '', hint: '' }],
+      })),
     ),
   );
   return {

@@ -90,7 +90,7 @@ async function accessOf({ nodes }: Environment): Promise<EtcdAccess> {
   };
 }
 
-function describe({ nodes, redis, s3 }: Environment): LocalEnv {
+function describe({ nodes, redis, s3, sftp }: Environment): LocalEnv {
   return {
     clusters: nodes.clusters.map(({ name, etcdVersion, nodes: machines }) => ({
       name,
@@ -105,6 +105,7 @@ function describe({ nodes, redis, s3 }: Environment): LocalEnv {
     ssh: nodes.ssh,
     redis: { url: redis.url },
     s3: { endpoint: s3.endpoint, ...S3_ACCESS },
+    sftp,
     controlSocket: '',
     chromium: '',
   };

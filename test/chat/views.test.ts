@@ -53,6 +53,19 @@ describe('the message of a backup', () => {
     expect(`${seen(view)}\n\ntext: ${view.text}`).toMatchSnapshot();
   });
 
+  test.each([
+    ['zstd', 'age', ['age1one', 'age1two'], '137 MB stored, compressed, encrypted to 2 recipients'],
+    ['none', 'age', ['age1one'], '137 MB stored, encrypted to 1 recipient'],
+    ['none', 'age', ['passphrase'], '137 MB stored, encrypted with a passphrase'],
+    ['zstd', 'none', [], '137 MB stored, compressed'],
+  ] as const)('stored with %s and %s says what lies in the stores', (compression, encryption, recipients, words) => {
+    const encoding = { compression, encryption, recipients };
+    const object = { ...record().object, size: 137_000_000 };
+    const view = backupView(after({ ...done, record: record({ encoding, object }) }));
+    expectFits(view);
+    expect(seen(view)).toContain(` · ${words} · `);
+  });
+
   test('stored is one line: what, how much, how long, revision, verified, next', () => {
     expect(seen(backupView(after(queued, started, done))).split('\n')[0]).toBe(
       '✅ *prod-eu* · backup · 412 MB in 38 s · revision 88213 · verified · next <!date^1795284000^{date_short_pretty} {time}|2026-11-21 18:00 UTC>',

@@ -319,8 +319,9 @@ describe('snapshots and help', () => {
         .map((e) => e.action);
     const reading = ['approvals', 'runbook', 'audit'];
     expect(allowed(operator)).toEqual([
-      ...['clusters', 'status', 'backup', 'snapshots', 'verify', 'hold', 'release', 'retention'],
-      ...[...reading, 'cleanup', 'help'],
+      ...['clusters', 'status', 'backup', 'snapshots', 'verify', 'retention', 'hold', 'release'],
+      ...reading,
+      ...['cleanup', 'help'],
     ]);
     expect(allowed(onlooker)).toEqual(['clusters', 'status', 'snapshots', 'retention', ...reading, 'help']);
     expect(allowed(guest)).toEqual(['help']);

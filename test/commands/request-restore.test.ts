@@ -16,6 +16,17 @@ async function asked(world = restoreWorld(), change = {}) {
   return answer.request;
 }
 
+test('a restore of a snapshot that nothing here can decrypt is refused when it is asked for', async () => {
+  const encoding = { compression: 'none', encryption: 'age', recipients: ['age1somebodyelse'] } as const;
+  const world = restoreWorld({ catalogue: catalogueOf([stored({ encoding })]) });
+  const error = await refusalOf(world.commands.requestRestore(requester, wish()));
+  expect(error.code).toBe('encryption.no-identity');
+  expect(error.message).toMatch(/^Snapshot 20261121T060000Z-17 can't be read here\. .*age1somebodyelse/);
+  expect(error.hint).toMatch(/encryption\.identityFiles/);
+  expect(await world.requests.open()).toEqual([]);
+  expect(world.facts).toEqual([]);
+});
+
 describe('a restore that is asked for', () => {
   test('becomes a request with the plan of the live cluster, and is told once', async () => {
     const world = restoreWorld();

@@ -5,7 +5,6 @@ import { buildCommands } from '../../src/commands/index.ts';
 import { showRetention } from '../../src/commands/show-retention.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
 import type { KeyturnEvent } from '../../src/domain/event.ts';
-import type { RetentionPolicy } from '../../src/domain/retention.ts';
 import { person } from '../chat/samples.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { CLUSTER, hold, idOf, put, retentionWorld } from '../jobs/retention-world.ts';
@@ -15,8 +14,8 @@ import { somebody } from '../support/requests.ts';
 const OPERATOR = 'U0OPS';
 const AWAY = new KeyturnError('store.unreachable', 'Away.', { hint: 'Wait.' });
 
-async function world({ count = 20, policy = { last: 5 } as RetentionPolicy } = {}) {
-  const stored = await retentionWorld({ count, policy });
+async function world({ count = 20 } = {}) {
+  const stored = await retentionWorld({ count });
   const published: KeyturnEvent[] = [];
   const queue = fakeJobQueue(stored.clock);
   const people = { request: [], approve: [], operate: [OPERATOR] };

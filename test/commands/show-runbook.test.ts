@@ -1,7 +1,7 @@
 /** Plans to read: of a request, and of no request at all. */
 import { describe, expect, test } from 'vitest';
 import { planDigest } from '../../src/domain/plan.ts';
-import { catalogueOf, stored } from '../chat/samples.ts';
+import { catalogueOf, record, stored } from '../chat/samples.ts';
 import { alice, request, requester, somebody } from '../support/requests.ts';
 import { refusalOf, restoreWorld, wish } from '../support/restore-world.ts';
 
@@ -19,6 +19,36 @@ describe('a runbook', () => {
     expect(world.facts).toEqual([]);
     expect(world.etcd.openSessions).toBe(0);
   });
+
+  test.each([
+    ['compressed', 'zstd', [], '.db.zst', 'zstd -d -c 20261121T060000Z-17.db.zst > snapshot.db'],
+    ['encrypted', 'none', ['age1one'], '.db.age', 'age -d -i IDENTITY_FILE 20261121T060000Z-17.db.age > snapshot.db'],
+    [
+      'both',
+      'zstd',
+      ['age1one'],
+      '.db.zst.age',
+      'age -d -i IDENTITY_FILE 20261121T060000Z-17.db.zst.age | zstd -d > snapshot.db',
+    ],
+    [
+      'both, with a passphrase',
+      'zstd',
+      ['passphrase'],
+      '.db.zst.age',
+      'age -d 20261121T060000Z-17.db.zst.age | zstd -d > snapshot.db',
+    ],
+  ] as const)(
+    'of a snapshot that is %s says how to make it by hand',
+    async (_, compression, recipients, suffix, line) => {
+      const encoding = { compression, encryption: recipients.length === 0 ? 'none' : 'age', recipients } as const;
+      const object = { ...record().object, key: `prod-eu/20261121T060000Z-17${suffix}`, size: 99 };
+      const world = restoreWorld({ catalogue: catalogueOf([stored({ encoding, object })]) });
+      const { text } = await world.commands.showRunbook(alice, 'prod-eu', undefined);
+      expect(text).toContain(`\`\`\`sh\n${line}\n\`\`\``);
+      expect(text).toContain('99 bytes');
+      for (const recipient of recipients.filter((each) => each.startsWith('age1'))) expect(text).toContain(recipient);
+    },
+  );
 
   test('of a snapshot that is named is of that one', async () => {
     const world = restoreWorld({ catalogue: catalogueOf([unverified, stored()]) });

@@ -142,6 +142,15 @@ describe('a right file', () => {
     expect(config.stepUpKey).toEqual({ file: '/k' });
   });
 
+  test('compresses and does not encrypt unless it is told to; keys are files', () => {
+    expect(configOf(file()).encryption).toEqual({ recipients: [], passphraseFile: undefined, identityFiles: [] });
+    const recipients = [`age1${'q'.repeat(58)}`];
+    const encryption = { recipients, identityFiles: ['/run/key'] };
+    expect(configOf(file({ encryption })).encryption).toEqual({ ...encryption, passphraseFile: undefined });
+    const plain = file({ defaults: { ssh: login, backup: { compression: 'none' } } });
+    expect(configOf(plain).clusters[0]?.backup.compression).toBe('none');
+  });
+
   test('reads durations and sizes', () => {
     const config = configOf(
       file({ defaults: { backup: { schedule: '0 */6 * * *', rpo: '8h', timeout: '15m', rateLimit: '50MB' } } }),
@@ -151,6 +160,14 @@ describe('a right file', () => {
 });
 
 describe('a wrong file', () => {
+  test('that has an identity where a recipient belongs does not show it', () => {
+    const secret = `AGE-SECRET-KEY-1${'Q'.repeat(58)}`;
+    expect(problemsOf(file({ encryption: { recipients: [secret], passphraseFile: '/p' } }))).toEqual([
+      'encryption.recipients[0]: found (hidden); expected an age recipient: age1 and 58 small letters and digits',
+      'encryption: found a section; expected either recipients or passphraseFile, not both',
+    ]);
+  });
+
   test('is answered with every problem at once: path, value, what was expected', () => {
     const problems = problemsOf(
       file({

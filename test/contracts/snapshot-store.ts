@@ -173,6 +173,9 @@ export function snapshotStoreContract(name: string, makeStore: () => Promise<Sto
 
       for (const upload of found) await store.abortUpload(upload);
       for (const upload of found) await store.abortUpload(upload);
+      // Bytes that its writer had on their way may bring an upload back, once: Ceph is such a store.
+      await new Promise((resolve) => setTimeout(resolve, made.seenAfterBytes === undefined ? 0 : 300));
+      for (const upload of await all(store.openUploads(`${cluster}/`))) await store.abortUpload(upload);
       expect(await all(store.openUploads(`${cluster}/`))).toEqual([]);
       expect(await openUploads(`${cluster}-other/`, 1)).toHaveLength(1);
       await mine.abort();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseManifest, type SnapshotRecord } from '../../src/domain/snapshot.ts';
+import type { SnapshotStore } from '../../src/ports.ts';
 import { control, type Control } from '../support/control.ts';
 import { eventually, startWorld, type Bot, type World } from '../support/bot.ts';
 import { asRootOn, localCluster } from '../support/local-env.ts';
@@ -55,6 +56,12 @@ async function newestRecord(cluster: string): Promise<SnapshotRecord> {
   return newest;
 }
 
+async function keysIn(store: SnapshotStore, cluster: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(`${cluster}/`)) keys.push(key);
+  return keys;
+}
+
 describe.each([
   { version: '3.5', tool: 'etcdutl', dir: '/usr/bin', reader: 0 },
   { version: '3.4', tool: 'etcdctl', dir: '/opt/etcd-3.4', reader: 1 },
@@ -71,19 +78,23 @@ describe.each([
     const record = await newestRecord(cluster.name);
     expect(Number(record.keys)).toBe(keysInEtcd);
 
+    const object = await world.store.get(record.object.key);
+    // The second store has the same, under the same names.
+    expect(Buffer.from(await world.offsite.get(record.object.key)).equals(object)).toBe(true);
+    expect(await keysIn(world.offsite, cluster.name)).toEqual(await keysIn(world.store, cluster.name));
     const stored = join(world.dir, 'object.db.zst.age');
-    await writeFile(stored, await world.store.get(record.object.key));
+    await writeFile(stored, object);
     const file = join(world.dir, 'by-hand.db');
     const decrypt = 'age -d -i "$1" "$2" | zstd -q -d > "$3"';
     await run('sh', ['-c', decrypt, 'sh', identities[reader]?.file ?? '', stored, file]);
-    const object = await readFile(file);
+    const snapshot = await readFile(file);
     const there = `/root/${record.id}.db`;
-    await asRootOn(node, ['sh', '-c', 'cat > "$1"', 'sh', there], Buffer.from(object));
+    await asRootOn(node, ['sh', '-c', 'cat > "$1"', 'sh', there], snapshot);
     const status = JSON.parse(
       await asRootOn(node, ['env', 'ETCDCTL_API=3', `${dir}/${tool}`, 'snapshot', 'status', there, '-w', 'json']),
     ) as { totalKey: number; totalSize: number; revision: number };
     // The database without its 32 bytes of trailer.
-    expect(status.totalSize).toBe(object.length - 32);
+    expect(status.totalSize).toBe(snapshot.length - 32);
     expect(BigInt(status.revision)).toBeGreaterThanOrEqual(BigInt(record.revisionBefore));
     expect(BigInt(status.revision)).toBeLessThanOrEqual(BigInt(record.revisionAfter));
 

@@ -70,6 +70,7 @@ test('when all is well each connection has a line with what was found', async ()
     expect.stringMatching(/^✓ etcd newer: etcd 3\.5\.\d+, 3 members, leader cp\d$/),
     expect.stringMatching(/^✓ etcd older: etcd 3\.4\.\d+, 3 members, leader cp\d$/),
     expect.stringMatching(/^✓ store s3: bucket etcd-backup at http:\S+ \(path-style\), can be listed, written and/),
+    expect.stringMatching(/^✓ store offsite: keyturn@127\.0\.0\.1:\d+\/etcd-backup\/t\S+, can be listed, written and/),
     expect.stringMatching(/^✓ compression: zstd, by the (program|zstd of Node) \S+$/),
     '✓ retention newer: none configured: everything stays',
     '✓ retention older: none configured: everything stays',
@@ -112,6 +113,7 @@ test('several things that are wrong have a line each with what to do, and the re
     ...['newer/cp2', 'newer/cp3', 'older/cp1', 'older/cp2', 'older/cp3'].map((name) => `✓ node ${name}`),
     '✓ etcd older',
     '✓ store s3',
+    '✓ store offsite',
     '✓ compression',
     ...['newer', 'older'].map((name) => `✓ retention ${name}`),
   ]);

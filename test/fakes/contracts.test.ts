@@ -7,6 +7,7 @@ import { outboxContract } from '../contracts/outbox.ts';
 import { restoreJournalContract } from '../contracts/restore-journal.ts';
 import { scrubMemoryContract } from '../contracts/scrub-memory.ts';
 import { sentMessagesContract } from '../contracts/sent-messages.ts';
+import { snapshotCoderContract } from '../contracts/snapshot-coder.ts';
 import { stepRunnerContract } from '../contracts/step-runner.ts';
 import { restoreRequestsContract } from '../contracts/restore-requests.ts';
 import { oneTimeCodesContract, stepUpRecordsContract } from '../contracts/step-up.ts';
@@ -20,6 +21,7 @@ import { fakeRestoreRequests } from './restore-requests.ts';
 import { fakeScrubMemory } from './scrub-memory.ts';
 import { fakeSentMessages } from './sent-messages.ts';
 import { fakeRestoreJournal } from './restore-journal.ts';
+import { FAKE_ENCODING, fakeCoder } from './snapshot-coder.ts';
 import { fakeStepRunner } from './step-runner.ts';
 import { fakeCodes, fakeStepUpRecords } from './step-up.ts';
 import { fakeTickMemory } from './tick-memory.ts';
@@ -55,6 +57,8 @@ restoreRequestsContract('the fake restore requests', async () => {
   const requests = fakeRestoreRequests();
   return { open: async () => requests, close };
 });
+
+snapshotCoderContract('the fake coder', async () => ({ coder: fakeCoder(), encoding: FAKE_ENCODING, runs: 20 }));
 
 stepUpRecordsContract('the fake step-up records', async () => {
   const records = fakeStepUpRecords();

@@ -1,41 +1,65 @@
-/** A coder that leaves plain snapshots as they are; its encryption is a header and flipped bits, so that tests can spoil it. */
+/** A coder without keys, files or processes: what it stores is the snapshot's complement between a salt and a sha256. */
+import { createHash, randomBytes } from 'node:crypto';
 import { KeyturnError } from '../../src/domain/error.ts';
-import { PLAIN } from '../../src/domain/snapshot.ts';
+import { isPlain, type Encoding } from '../../src/domain/snapshot.ts';
 import type { SnapshotCoder } from '../../src/ports.ts';
 
-const HEADER = Buffer.from('fake encryption\n');
+/** How the fake says that it encodes. */
+export const FAKE_ENCODING: Encoding = { compression: 'none', encryption: 'age', recipients: ['age1fake'] };
+
+const SALT = 8;
+const SUM = 32;
 
 export interface FakeCoder extends SnapshotCoder {
-  /** Whether there is an identity; at first there is. */
+  /** Whether what is encoded can be read here; tests may change it. */
   hasIdentity: boolean;
 }
 
-export function fakeCoder(): FakeCoder {
-  const flipped = (chunk: Uint8Array): Uint8Array => chunk.map((byte) => byte ^ 0x5a);
+export function fakeCoder({ hasIdentity = true } = {}): FakeCoder {
+  const noIdentity = new KeyturnError('encryption.no-identity', 'Nothing here opens it.', {
+    hint: 'Name its identity in encryption.identityFiles.',
+  });
   return {
-    hasIdentity: true,
-    encodingFor: () => PLAIN,
-    async *encode({ encryption }, chunks) {
-      if (encryption === 'age') yield HEADER;
-      for await (const chunk of chunks) yield encryption === 'age' ? flipped(chunk) : chunk;
-    },
-    async *decode({ encryption }, chunks) {
-      let header = encryption === 'age' ? HEADER.length : 0;
-      for await (const chunk of chunks) {
-        const skipped = Math.min(header, chunk.length);
-        const at = HEADER.length - header;
-        if (!HEADER.subarray(at, at + skipped).equals(chunk.subarray(0, skipped))) throw spoilt();
-        header -= skipped;
-        yield encryption === 'age' ? flipped(chunk.subarray(skipped)) : chunk;
-      }
-    },
-    async obstacle({ encryption }) {
-      if (encryption === 'none' || this.hasIdentity) return undefined;
-      return { code: 'encryption.no-identity', message: 'No identity opens it.', hint: 'Configure one.' };
+    hasIdentity,
+    encodingFor: () => FAKE_ENCODING,
+    encode: (encoding, chunks) => (isPlain(encoding) ? chunks : sealed(chunks)),
+    decode: (encoding, chunks) => (isPlain(encoding) ? chunks : opened(chunks)),
+    async obstacle(encoding) {
+      return this.hasIdentity || isPlain(encoding) ? undefined : noIdentity;
     },
   };
 }
 
-function spoilt(): KeyturnError {
-  return new KeyturnError('snapshot.damaged', 'The header is not right.', { hint: 'Choose another copy.' });
+async function* sealed(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const salt = randomBytes(SALT);
+  const hash = createHash('sha256').update(salt);
+  yield salt;
+  for await (const chunk of chunks) {
+    const changed = complementOf(chunk);
+    hash.update(changed);
+    yield changed;
+  }
+  yield hash.digest();
+}
+
+async function* opened(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const hash = createHash('sha256');
+  let left = SALT;
+  let held = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    const all = Buffer.concat([held, chunk]);
+    const known = all.subarray(0, Math.max(0, all.length - SUM));
+    held = all.subarray(known.length);
+    hash.update(known);
+    const payload = known.subarray(left);
+    left -= known.length - payload.length;
+    if (payload.length > 0) yield complementOf(payload);
+  }
+  if (left > 0 || !hash.digest().equals(held)) {
+    throw new KeyturnError('snapshot.damaged', 'The encoded bytes are damaged.', { hint: 'Use another copy.' });
+  }
+}
+
+function complementOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.map((byte) => ~byte));
 }

@@ -26,7 +26,7 @@ const CASES: readonly (RestoreCase & { readonly what: string })[] = [
   },
   { what: 'procedure E with 3.4', cluster: { etcdVersion: '3.4', layout: 'e' } },
   {
-    what: 'procedure E with 3.5, from a compressed and encrypted snapshot',
+    what: 'procedure E with 3.5, from an age file',
     cluster: { etcdVersion: '3.5', layout: 'e' },
     isEncoded: true,
   },

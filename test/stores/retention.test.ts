@@ -22,7 +22,7 @@ import { restoreWorld } from '../support/restore-world.ts';
 import { retentionSpec } from '../support/specs.ts';
 
 const CLUSTER = 'prod-eu';
-const COUNT = 300;
+const COUNT = 200;
 const HOUR = 3_600_000;
 /** On the hour, so that a day has 24. */
 const NEWEST = Math.floor(Date.now() / HOUR) * HOUR;
@@ -93,13 +93,14 @@ test('a dry run of hundreds takes no more than a moment, and changes nothing', a
   const report = await showRetention({ ...deps, clusters: [spec] }, person('U1'), CLUSTER);
   expect(performance.now() - begun).toBeLessThan(3_000);
   expect(report.snapshots).toHaveLength(COUNT);
-  expect(report.stores).toMatchObject([{ asks: true, goes: { count: COUNT - report.stores[0]!.keeps } }]);
+  const [row] = report.stores;
+  expect(row).toMatchObject({ asks: true, goes: { count: COUNT - (row?.keeps ?? 0) } });
   expect(await keys()).toHaveLength(2 * COUNT);
 });
 
 test('asks before so many go, and removes them once somebody has said so; strays go, held ones stay', async () => {
   const held = { format: 1, reason: 'audit', by: 'U1', at: new Date(NEWEST).toISOString() } as const;
-  await store.put(holdKey(CLUSTER, idOf(250)), Buffer.from(serialiseHold(held)));
+  await store.put(holdKey(CLUSTER, idOf(150)), Buffer.from(serialiseHold(held)));
   const stray = objectKey(CLUSTER, snapshotId(new Date(NEWEST - 1_000 * HOUR), 1));
   await store.put(stray, Buffer.alloc(10));
   const other = `${CLUSTER}/etcd-snapshot-20200101.db`;
@@ -128,7 +129,7 @@ test('asks before so many go, and removes them once somebody has said so; strays
   const left = await keys();
   const manifests = left.filter((key) => key.endsWith('.manifest.json'));
   expect(manifests).toHaveLength(COUNT - asked.removes.count);
-  for (const age of [0, 1, 9, 250]) {
+  for (const age of [0, 1, 9, 150]) {
     expect(left).toContain(manifestKey(CLUSTER, idOf(age)));
     expect(left).toContain(objectKey(CLUSTER, idOf(age)));
   }

@@ -1,15 +1,17 @@
 /** Owns the bot as tests run it: the real program, in its own processes, against the local parts and a workspace of the test's own. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, open, rm } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readFile, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tsxArgv, writeBotConfig, type LocalBotSettings } from '../../deploy/local/bot.ts';
 import { startWorkspace, type Workspace, type WorkspaceOptions } from '../../deploy/local/workspace/server.ts';
+import { sftpStore } from '../../src/adapters/ssh/sftp-store.ts';
 import { s3Store } from '../../src/adapters/stores/s3.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 import type { SnapshotStore } from '../../src/ports.ts';
 import { localEnv, type LocalEnv } from './local-env.ts';
+import { sftpOptions } from './sftp-server.ts';
 
 export interface Bot {
   readonly process: ChildProcess;
@@ -28,6 +30,8 @@ export interface World {
   readonly workspace: Workspace;
   /** The store that the bots write to; each world has a prefix of its own. */
   readonly store: SnapshotStore;
+  /** The second one, to which only clusters that the world configures by itself are backed up. */
+  readonly offsite: SnapshotStore;
   /** Where the configuration of the last bot stands. */
   configFile(): string;
   /** Writes the configuration of a bot that is not started here; its path. */
@@ -40,17 +44,18 @@ export interface World {
 
 let worlds = 0;
 
-/** A workspace and, in Redis and S3, a corner of its own. */
+/** A workspace and, in Redis, S3 and SFTP, a corner of its own. */
 export async function startWorld(options: { readonly workspace?: WorkspaceOptions } = {}): Promise<World> {
   const env = localEnv();
   const dir = await mkdtemp(join(tmpdir(), 'keyturn-test-'));
   const workspace = await startWorkspace(options.workspace);
   const corner = `t${process.pid}-${(worlds += 1)}`;
+  const offsite = await makeOffsite(env, corner);
   const bots: Bot[] = [];
   let started = 0;
   let configFile = '';
   const writeConfig: World['writeConfig'] = async (change = {}) => {
-    const settings = { ...settingsOf(env, workspace, join(dir, 'bot'), corner), ...change };
+    const settings = { ...settingsOf({ ...env, sftp: offsite }, workspace, join(dir, 'bot'), corner), ...change };
     return (configFile = await writeBotConfig(settings));
   };
   return {
@@ -58,6 +63,7 @@ export async function startWorld(options: { readonly workspace?: WorkspaceOption
     dir,
     workspace,
     store: storeOf(env, corner),
+    offsite: sftpStore(sftpOptions(offsite), { clock: systemClock, bastions: [] }),
     configFile: () => configFile,
     writeConfig,
     async startBot(change, through = []) {
@@ -74,14 +80,14 @@ export async function startWorld(options: { readonly workspace?: WorkspaceOption
   };
 }
 
-/** The cluster of the local parts, as the bot's configuration names it. */
+/** The cluster of the local parts, as the bot's configuration names it; backed up to S3 alone unless `backup` has others. */
 export function clusterSection(env: LocalEnv, name: string, backup: object = {}): object {
   const cluster = env.clusters.find((each) => each.name === name);
   if (cluster === undefined) throw new Error(`no local cluster ${name}`);
   return {
     name,
     nodes: cluster.nodes.map((node) => ({ name: node.name, address: node.address, ssh: { hostKey: node.hostKey } })),
-    backup,
+    backup: { stores: ['s3'], ...backup },
   };
 }
 
@@ -99,10 +105,20 @@ function settingsOf(env: LocalEnv, { apiUrl, tokens, ids }: Workspace, dir: stri
     redisPrefix: corner,
     s3Endpoint: env.s3.endpoint,
     s3Prefix: corner,
+    offsite: env.sftp,
     operators: [ids.groups['etcd-admins'] ?? ''],
     ssh: env.ssh,
-    clusters: env.clusters.map((cluster) => clusterSection(env, cluster.name)),
+    clusters: env.clusters.map((cluster) => clusterSection(env, cluster.name, { stores: ['s3', 'offsite'] })),
   };
+}
+
+/** A folder of the corner's own on the SFTP server. */
+async function makeOffsite({ sftp }: LocalEnv, corner: string): Promise<LocalEnv['sftp']> {
+  const folder = join(sftp.folder, corner);
+  await mkdir(folder);
+  const { uid, gid } = await stat(sftp.folder);
+  await chown(folder, uid, gid);
+  return { ...sftp, folder, path: `${sftp.path}/${corner}` };
 }
 
 function storeOf({ s3 }: LocalEnv, prefix: string): SnapshotStore {

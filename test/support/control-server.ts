@@ -4,9 +4,9 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { Environment } from '../../deploy/local/environment.ts';
 import type { LocalCluster } from '../../deploy/local/nodes/nodes.ts';
 
-/** What a test asks for: a method of a node, a cluster, Redis or S3, with JSON arguments. */
+/** What a test asks for: a method of a node, a cluster, Redis, S3 or SFTP, with JSON arguments. */
 export interface ControlCall {
-  readonly target: 'node' | 'cluster' | 'redis' | 's3';
+  readonly target: 'node' | 'cluster' | 'redis' | 's3' | 'sftp';
   readonly cluster?: string;
   readonly node?: string;
   readonly method: string;
@@ -41,9 +41,10 @@ async function answer(environment: Environment, request: IncomingMessage): Promi
   return method(...(call.args as never[]));
 }
 
-function targetOf({ nodes, redis, s3 }: Environment, call: ControlCall): Methods {
+function targetOf({ nodes, redis, s3, sftp }: Environment, call: ControlCall): Methods {
   if (call.target === 'redis') return { ...redis } as unknown as Methods;
   if (call.target === 's3') return { ...s3 } as unknown as Methods;
+  if (call.target === 'sftp') return { ...sftp } as unknown as Methods;
   const cluster = nodes.cluster(call.cluster ?? '');
   if (call.target === 'cluster') {
     // A time crosses JSON as text.

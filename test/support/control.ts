@@ -21,6 +21,7 @@ export interface Control {
   cluster(name: string): ClusterControl;
   readonly redis: ServiceControl;
   readonly s3: ServiceControl;
+  readonly sftp: ServiceControl;
 }
 
 /** Over the unix socket that the test environment's description names. */
@@ -41,6 +42,7 @@ export function control(socketPath: string): Control {
     cluster: (cluster) => remote({ target: 'cluster', cluster }),
     redis: remote({ target: 'redis' }),
     s3: remote({ target: 's3' }),
+    sftp: remote({ target: 'sftp' }),
   };
 }
 

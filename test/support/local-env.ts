@@ -1,6 +1,7 @@
 /** Owns what integration tests know of the local parts: the description that whoever started them wrote. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { LocalSftp } from '../../deploy/local/services/sftp.ts';
 import type { NodeSpec } from '../../src/domain/cluster.ts';
 import { clusterSpec } from './specs.ts';
 import type { ClusterSpec } from '../../src/domain/cluster.ts';
@@ -33,6 +34,7 @@ export interface LocalEnv {
     readonly secretKey: string;
     readonly bucket: string;
   };
+  readonly sftp: Pick<LocalSftp, 'host' | 'port' | 'user' | 'path' | 'folder' | 'keyFile' | 'hostKey'>;
   /** Where test/support/control.ts asks for power, network and services. */
   readonly controlSocket: string;
   /** A Chromium for playwright-core. */

@@ -22,7 +22,7 @@ const NODES = ['cp1', 'cp2', 'cp3'];
 /** What the commands around restores need besides those of backups. Everybody of `approvalsWorld` is in the directory. */
 export function restoreParts(world = approvalsWorld()) {
   const facts: AuditFact[] = [];
-  const parts: Omit<RestoreCommandDeps & RetentionCommandDeps, keyof CommandDeps> = {
+  const parts: Omit<RestoreCommandDeps & RetentionCommandDeps, Exclude<keyof CommandDeps, 'stores'>> = {
     coder: coderOf(),
     requests: world.requests,
     directory: world.directory,
@@ -30,13 +30,14 @@ export function restoreParts(world = approvalsWorld()) {
     audit: { record: async (fact) => void facts.push(fact) },
     auditCopies: { disk: { name: 'disk /audit', read: async () => new Map<string, string>() }, store: undefined },
     announce: (request: RestoreRequest) => world.announce(request),
+    stores: new Map(),
     retentionOf: () => retentionSpec(),
   };
   return { ...parts, facts };
 }
 
 /** The requester may ask, approvers approve, the operator of `approvalsWorld` operate. `change` overrides anything. */
-export function restoreWorld(change: Partial<RestoreCommandDeps> = {}) {
+export function restoreWorld(change: Partial<RestoreCommandDeps & RetentionCommandDeps> = {}) {
   const approvals = approvalsWorld();
   const { clock, log } = approvals;
   const queue = fakeJobQueue(clock);
@@ -58,7 +59,6 @@ export function restoreWorld(change: Partial<RestoreCommandDeps> = {}) {
     command: '/etcd',
     etcd,
     catalogue: catalogueOf([stored()]),
-    stores: new Map(),
     queue,
     lease,
     calendar: sixHourly,

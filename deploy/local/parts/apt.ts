@@ -8,9 +8,6 @@ import { LocalPartsError, lastLines } from './problem.ts';
 /** The Debian releases that parts are taken from. */
 export type Release = 'bookworm' | 'trixie';
 
-/** Debian's public name for "a mirror near you"; used when the host's own sources lead to none. */
-const lastResort = 'http://deb.debian.org/debian';
-
 /** What apt trusts; it comes with every Debian. */
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
@@ -66,7 +63,7 @@ function deb822(text: string): Source[] {
 }
 
 /**
- * Finds a mirror that has all `releases`, trying the host's own first. Keeps apt's lists in `stateDir`; with `sources`
+ * Finds a mirror that has all `releases` among the host's own. Keeps apt's lists in `stateDir`; with `sources`
  * those of source packages too (give them a `stateDir` of their own: nobody else needs their 20 MB).
  * Throws LocalPartsError when none answers; it says what apt said of each.
  */
@@ -75,7 +72,7 @@ export async function openMirror(
   releases: readonly Release[],
   { sources = false }: { readonly sources?: boolean } = {},
 ): Promise<DebianMirror> {
-  const candidates = [...new Set([...archivesOf(await hostSources()), lastResort])];
+  const candidates = archivesOf(await hostSources());
   const refused: string[] = [];
   for (const uri of candidates) {
     const lines = releases.flatMap((release) => {
@@ -89,6 +86,11 @@ export async function openMirror(
     } catch (error) {
       refused.push(`${uri}: ${lastLines(error, 3)}`);
     }
+  }
+  if (candidates.length === 0) {
+    throw new LocalPartsError("This machine's apt names no Debian archive.", {
+      hint: 'Name one in /etc/apt/sources.list.d (the local parts are Debian packages), then run this again.',
+    });
   }
   throw new LocalPartsError(`No Debian mirror has ${releases.join(' and ')}:\n${refused.join('\n')}`, {
     hint: 'See that this machine reaches a Debian mirror (`apt-get update` works), then run this again.',

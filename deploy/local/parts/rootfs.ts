@@ -9,7 +9,7 @@ import { checkHost, systemPath } from './host.ts';
 import { withFileLock } from './lock.ts';
 import { LocalPartsError, lastLines } from './problem.ts';
 
-export type RootfsName = 'node' | 'services' | 'bench-node';
+export type RootfsName = 'node' | 'services' | 'bench-node' | 'ceph';
 
 export interface RootfsOptions {
   /** Kept between runs, e.g. `defaultCacheDir()`. Belongs to root. */
@@ -66,6 +66,7 @@ const recipes: Readonly<Record<RootfsName, Recipe>> = {
     etcd34: false,
     finish: [],
   },
+  ceph: { packages: ['ceph-mon', 'ceph-osd', 'radosgw', 'ceph-common'], etcd34: false, finish: [] },
 };
 
 /**

@@ -1,13 +1,9 @@
 /** Owns the local S3 server: OpenStack Swift with s3api from the services' root file system, without touching the host. */
-import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
-import { once } from 'node:events';
-import { copyFile, mkdir, open, readFile, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { systemPath } from '../parts/host.ts';
 import { LocalPartsError } from '../parts/problem.ts';
+import { ownLoopbackAddress, startContained, type ServerHands } from './contained.ts';
 
 export interface S3Options {
   /** Data, configuration and log; made when missing, kept when stopped. */
@@ -30,21 +26,11 @@ export interface S3Options {
   readonly quota?: number;
 }
 
-export interface LocalS3 {
+export interface LocalS3 extends ServerHands {
   /** `http://127.0.0.1:8080`; path-style, region us-east-1. */
   readonly endpoint: string;
-  /** Ends it as an operator would; safe twice. */
-  stop(): Promise<void>;
-  /** Ends it as a power cut would. */
-  kill9(): Promise<void>;
-  /** Starts it again after `stop` or `kill9`, with the same data. */
-  restart(): Promise<void>;
-  /** Stands still: connections are accepted by the kernel and never answered. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
 }
 
-const START_TIMEOUT_MS = 60_000;
 const program = fileURLToPath(new URL('swift-servers.py', import.meta.url));
 
 /** Starts Swift and resolves when the bucket is there (about 2 s). It ends with this process, however that ends. */
@@ -53,36 +39,16 @@ export async function startS3(options: S3Options): Promise<LocalS3> {
     throw new LocalPartsError(`${options.accessKey} is no access key for Swift.`, { hint: 'Use account:user.' });
   }
   await configure(options);
-  let running: ChildProcess | undefined = await launch(options);
-
-  const end = async (): Promise<void> => {
-    const ending = running;
-    running = undefined;
-    if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return;
-    const exited = once(ending, 'exit');
-    // The first process of its namespace takes all others with it, and is gone only when they are. Swift keeps nothing
-    // in memory that it has acknowledged, so a stop needs to be no gentler than this.
-    const [outer, first] = ending.pid === undefined ? [] : await descendants(ending.pid);
-    const target = first ?? outer;
-    if (target !== undefined) process.kill(target, 'SIGKILL');
-    await exited;
-  };
-  const signalAll = async (signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> => {
-    if (running?.pid === undefined) return;
-    for (const pid of await descendants(running.pid)) process.kill(pid, signal);
-  };
-
-  return {
-    endpoint: `http://${options.host ?? '127.0.0.1'}:${options.port}`,
-    stop: end,
-    kill9: end,
-    async restart() {
-      await end();
-      running = await launch(options);
-    },
-    pause: () => signalAll('SIGSTOP'),
-    resume: () => signalAll('SIGCONT'),
-  };
+  const { dir, rootfs, netns, sizeLimit } = options;
+  const swift = await startContained({
+    what: 'The local S3 server',
+    dir,
+    netns,
+    script,
+    args: [rootfs, dir, sizeLimit === undefined ? '' : `size=${sizeLimit}`],
+    hint: `See that port ${options.port} is free.`,
+  });
+  return { endpoint: `http://${options.host ?? '127.0.0.1'}:${options.port}`, ...swift.hands };
 }
 
 async function configure(options: S3Options): Promise<void> {
@@ -90,10 +56,7 @@ async function configure(options: S3Options): Promise<void> {
   const etc = join(dir, 'etc');
   await mkdir(etc, { recursive: true, mode: 0o700 });
   for (const name of ['data', 'root']) await mkdir(join(dir, name), { recursive: true });
-  // An address of its own in 127.0.0.0/8, so that several servers in one namespace don't meet.
-  const random = () => 1 + Math.floor(Math.random() * 253);
-  const ip = `127.${64 + (random() % 128)}.${random()}.${random()}`;
-  for (const [name, text] of Object.entries(configuration(options, ip)))
+  for (const [name, text] of Object.entries(configuration(options, ownLoopbackAddress())))
     await writeFile(join(etc, name), text, { mode: 0o600 });
   await copyFile(join(rootfs, 'etc/swift/mime.types'), join(etc, 'mime.types')).catch(() => undefined);
   await copyFile(program, join(etc, 'swift-servers.py'));
@@ -180,42 +143,6 @@ ${quota === undefined ? '' : '# A quota is held against what the bucket has now,
   };
 }
 
-/**
- * In namespaces of its own: mounts and processes are gone when its first process is gone, and that one is killed by
- * the kernel when we are.
- */
-async function launch(options: S3Options): Promise<ChildProcess> {
-  const { dir, rootfs, netns } = options;
-  const log = await open(join(dir, 'log'), 'a', 0o600);
-  const enter = netns === undefined ? [] : ['nsenter', `--net=${netns.includes('/') ? netns : `/run/netns/${netns}`}`];
-  const data = options.sizeLimit === undefined ? '' : `size=${options.sizeLimit}`;
-  const child = spawn(
-    'setpriv',
-    [
-      ...['--pdeathsig', 'KILL', ...enter],
-      ...['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child'],
-      ...['sh', '-euc', script, 'swift', rootfs, dir, data],
-    ],
-    { stdio: ['ignore', 'pipe', log.fd], env: { PATH: systemPath, LC_ALL: 'C.UTF-8' }, detached: true },
-  ) as ChildProcessByStdio<null, Readable, null>;
-  await log.close();
-  const ready = new Promise<string>((resolve) => {
-    createInterface(child.stdout).on('line', (line) => {
-      if (line === 'READY') resolve('ready');
-    });
-    child.once('exit', () => resolve('ended'));
-    child.once('error', () => resolve('could not be started'));
-    setTimeout(() => resolve(`was not ready after ${START_TIMEOUT_MS / 1000} s`), START_TIMEOUT_MS).unref();
-  });
-  const outcome = await ready;
-  if (outcome === 'ready') return child;
-  child.kill('SIGKILL');
-  const tail = (await readFile(join(dir, 'log'), 'utf8')).trimEnd().split('\n').slice(-15).join('\n');
-  throw new LocalPartsError(`The local S3 server ${outcome}:\n${tail}`, {
-    hint: `See that port ${options.port} is free; the whole log is ${join(dir, 'log')}.`,
-  });
-}
-
 const script = `
 root=$2/root
 mount --bind "$1" "$root"
@@ -228,17 +155,3 @@ if [ -n "$3" ]; then mount -t tmpfs -o "$3" tmpfs "$root/srv"; else mount --bind
 mkdir -p "$root/srv/node/d1" "$root/var/cache/swift"
 exec chroot "$root" python3 /etc/swift/swift-servers.py
 `;
-
-/** The process and all below it, as /proc shows them. */
-async function descendants(root: number): Promise<number[]> {
-  const children = new Map<number, number[]>();
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const stat = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => undefined);
-    const parent = Number(stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
-  }
-  const found = [root];
-  for (const pid of found) found.push(...(children.get(pid) ?? []));
-  return found;
-}

@@ -62,16 +62,23 @@ async function feed(input: Writable, chunks: AsyncIterable<Uint8Array>): Promise
     // Node's zstd takes an empty one for the end.
     if (chunk.length === 0) continue;
     handed += chunk.length;
-    let hasRoom = true;
-    last = new Promise((resolve) => {
-      hasRoom = input.write(chunk, () => resolve());
-    });
+    const { hasRoom, written } = write(input, chunk);
+    last = written;
     if (!hasRoom) await drained(input);
   }
   // Told of the end while a write is under way, Node's zstd adds an empty frame, which it does not read itself.
   await last;
   input.end();
   return handed;
+}
+
+/** Whether more may follow at once, and when this one is through. */
+function write(input: Writable, chunk: Uint8Array): { readonly hasRoom: boolean; readonly written: Promise<void> } {
+  let isThrough = (): void => undefined;
+  const written = new Promise<void>((resolve) => {
+    isThrough = resolve;
+  });
+  return { hasRoom: input.write(chunk, () => isThrough()), written };
 }
 
 function drained(input: Writable): Promise<void> {

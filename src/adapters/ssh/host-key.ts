@@ -52,7 +52,7 @@ export function refusedHostKey(
       'ssh.host-key',
       `The host key of ${who} is not known yet: expected key: none configured; presented: ${shown}.`,
       {
-        hint: `Run "${look}" on the machine itself. If it prints the same fingerprint, set ssh.hostKey of this machine to it.`,
+        hint: `Run "${look}" on the machine itself. If it prints the same fingerprint, set hostKey of this machine to it.`,
       },
     );
   }
@@ -62,7 +62,7 @@ export function refusedHostKey(
     {
       hint:
         `Someone may be in between, or the machine was set up anew. Run "${look}" on the machine itself; ` +
-        'change ssh.hostKey of this machine only if it prints the presented fingerprint.',
+        'change hostKey of this machine only if it prints the presented fingerprint.',
     },
   );
 }

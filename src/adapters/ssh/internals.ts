@@ -1,5 +1,6 @@
 /**
- * Owns what Keyturn needs of ssh2's private parts: a wider receive window, and signals to a command whose input has ended.
+ * Owns what Keyturn needs of ssh2's private parts: a wider receive window, signals to a command whose input has ended, and
+ * what an SFTP server says that it can do beyond the protocol.
  * ssh2 is pinned to one version, a test guards that these parts are still there, and without them all works as before,
  * only slower and with less certain endings.
  */
@@ -14,8 +15,9 @@ interface Internals {
       signal(channel: number, name: string): void;
     };
   };
-  push(chunk: unknown): boolean;
-  _read(size: number): void;
+  /** Whether the reader keeps up; nothing where it always does, as an SFTP session. */
+  push(chunk: unknown): boolean | undefined;
+  _read?(size: number): void;
 }
 
 /** 16 MiB carried 119 MB/s at 50 ms round trip (measured), and bounds what a reader that stops can pile up. */
@@ -38,16 +40,17 @@ export function widenWindow(channel: object, bytes = WIDE_WINDOW): boolean {
 
   // `push` tells whether the reader keeps up; `_read` is called when it has caught up again.
   const push = channel.push.bind(channel);
-  const read = channel._read.bind(channel);
+  const read = channel._read?.bind(channel);
   channel.push = (chunk) => {
     const keepsUp = push(chunk);
-    if (keepsUp && chunk !== null) topUp();
+    if (keepsUp !== false && chunk !== null) topUp();
     return keepsUp;
   };
-  channel._read = (size) => {
-    topUp();
-    read(size);
-  };
+  if (read !== undefined)
+    channel._read = (size) => {
+      topUp();
+      read(size);
+    };
   topUp();
   return true;
 }
@@ -57,6 +60,12 @@ export function sendSignal(channel: object, name: 'TERM' | 'KILL'): boolean {
   if (!hasInternals(channel) || !['open', 'eof'].includes(channel.outgoing.state)) return false;
   channel._client._protocol.signal(channel.outgoing.id, name);
   return true;
+}
+
+/** Names and versions of an SFTP server's extensions; none when ssh2 is not as known: then none is used. */
+export function extensionsOf(sftp: object): Readonly<Record<string, unknown>> {
+  const { _extensions } = sftp as { _extensions?: unknown };
+  return typeof _extensions === 'object' && _extensions !== null ? { ..._extensions } : {};
 }
 
 function hasInternals(channel: object): channel is Internals {
@@ -69,6 +78,6 @@ function hasInternals(channel: object): channel is Internals {
     typeof protocol?.channelWindowAdjust === 'function' &&
     typeof protocol.signal === 'function' &&
     typeof push === 'function' &&
-    typeof _read === 'function'
+    (_read === undefined || typeof _read === 'function')
   );
 }

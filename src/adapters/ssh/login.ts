@@ -3,9 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { connect as connectTcp } from 'node:net';
 import type { Duplex } from 'node:stream';
 import ssh2 from 'ssh2';
-import type { AuthHandlerMiddleware, CipherAlgorithm, Client, ConnectConfig } from 'ssh2';
+import type { AuthHandlerMiddleware, Client, ConnectConfig } from 'ssh2';
 import type { SshLogin } from '../../domain/cluster.ts';
 import { KeyturnError } from '../../domain/error.ts';
+import { algorithmsFor, isMismatch, noCommonAlgorithm } from './algorithms.ts';
 import { hostKeyAlgorithms, isPinned, presentedKey, refusedHostKey } from './host-key.ts';
 import type { PresentedKey } from './host-key.ts';
 
@@ -14,6 +15,8 @@ export interface Target {
   readonly name: string;
   readonly address: string;
   readonly ssh: SshLogin;
+  /** Also offer what OpenSSH gave up. Undefined: nobody can be asked to allow that for this machine. */
+  readonly legacyAlgorithms?: boolean;
 }
 
 /** Times in milliseconds; after `keepaliveMs` × 3 without an answer a connection counts as lost. */
@@ -30,16 +33,6 @@ export interface Link {
 }
 
 export type Dial = (signal: AbortSignal) => Promise<Duplex>;
-
-/** aes128-gcm first: the fastest one where the processor knows AES, and authenticated. */
-const CIPHERS: CipherAlgorithm[] = [
-  'aes128-gcm@openssh.com',
-  'aes256-gcm@openssh.com',
-  'chacha20-poly1305@openssh.com',
-  'aes128-ctr',
-  'aes192-ctr',
-  'aes256-ctr',
-];
 
 /**
  * Logs in over the connections that `dial` makes: more than one only while a host with several keys has not shown a
@@ -150,7 +143,7 @@ function handshake(
         sock,
         username: target.ssh.user,
         ...secrets.config,
-        algorithms: { cipher: CIPHERS, serverHostKey: hostKeyAlgorithms(seen) },
+        algorithms: algorithmsFor(target, seen),
         readyTimeout: times.connectMs,
         keepaliveInterval: times.keepaliveMs,
         keepaliveCountMax: 3,
@@ -231,6 +224,7 @@ function explain(
   accepted: readonly string[] | undefined,
 ): KeyturnError {
   if (error.level === 'client-authentication') return authRefused(target, accepted, error);
+  if (isMismatch(error)) return noCommonAlgorithm(target, describe(target), error);
   if (error.level === 'agent') return authFailed(target, `the agent does not answer: ${error.message}`, error);
   if (/too many authentication failures/i.test(error.message)) return authRefused(target, accepted, error);
   return unreachable(target, inWords(error), error);
@@ -246,7 +240,7 @@ function aboutKey({ message }: Error): string {
 const ADVICE: Record<SshLogin['auth']['kind'], (login: SshLogin, host: string) => readonly [string, string]> = {
   key: ({ auth, user }, host) => [
     `the key ${auth.kind === 'key' ? auth.keyFile : ''}`,
-    `Add its public key to ~${user}/.ssh/authorized_keys on ${host}, or correct ssh.user and ssh.keyFile.`,
+    `Add its public key to ~${user}/.ssh/authorized_keys on ${host}, or correct user and keyFile.`,
   ],
   agent: ({ auth, user }, host) => [
     `every key of the agent at ${auth.kind === 'agent' ? auth.socket : ''}`,

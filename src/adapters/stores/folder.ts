@@ -1,12 +1,22 @@
 /** Owns the folder as a store: files appear by rename only, and no key leads out of the folder. */
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, realpath, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { KeyturnError, type ErrorCode } from '../../domain/error.ts';
 import type { Clock, OpenUpload, SnapshotStore, StoredObject, Upload } from '../../ports.ts';
-import { assertKey, compareKeys, isKey } from '../../domain/object-key.ts';
+import { assertKey } from '../../domain/object-key.ts';
+import { abortable } from '../../transfer/abortable.ts';
+import {
+  isUploadId,
+  newUploadId,
+  objectsIn,
+  temporaryPath,
+  uploadsIn,
+  type TreeEntry,
+} from '../../transfer/object-tree.ts';
+import { proveStore } from '../../transfer/prove-store.ts';
+import { abortedElsewhere, keptTooLittle, linkInTheWay, objectMissing } from '../../transfer/tree-errors.ts';
 
 export interface FolderStoreOptions {
   readonly name: string;
@@ -15,9 +25,6 @@ export interface FolderStoreOptions {
 }
 
 const READ_SIZE = 1024 * 1024;
-// `.20261121T060000Z-17.db.1700000000000-0123456789abcdef.upload`: hidden, in the folder where the object will be.
-const TEMPORARY = /^\.(.+)\.((\d{1,15})-[0-9a-f]{16})\.upload$/;
-const UPLOAD_ID = /^\d{1,15}-[0-9a-f]{16}$/;
 
 /** A folder on a disk or a mount; files are 0600, folders 0700. */
 export function folderStore(options: FolderStoreOptions, clock: Clock): SnapshotStore {
@@ -48,18 +55,16 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
     // Not blocking: a pipe in the place of an object must not hold us.
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
     const handle = path && (await attempt(`read ${key}`, () => ifThere(() => open(path, flags))));
-    if (!handle) throw notFound(name, key);
+    if (!handle) throw objectMissing(name, key);
     if ((await handle.stat()).isFile()) return handle;
     await handle.close();
-    throw notFound(name, key);
+    throw objectMissing(name, key);
   };
   const beginUpload = async (key: string, signal: AbortSignal | undefined): Promise<Upload> => {
     signal?.throwIfAborted();
     const path = await makePlace(key);
-    const id = `${clock.now().getTime()}-${randomBytes(8).toString('hex')}`;
-    return attempt(`write ${key}`, () =>
-      startUpload({ key, path, temporary: temporaryPath(path, id), signal, attempt, name }),
-    );
+    const temporary = temporaryPath(path, newUploadId(clock.now()));
+    return attempt(`write ${key}`, () => startUpload({ key, path, temporary, signal, attempt, name }));
   };
   const put = async (key: string, body: Uint8Array): Promise<void> => {
     const upload = await beginUpload(key, undefined);
@@ -88,9 +93,9 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
     });
   };
   const list = async function* (prefix: string): AsyncGenerator<StoredObject> {
-    const files = await attempt(`list ${prefix}`, async () => walk(await realpath(options.path), prefix));
-    for (const { key, path } of files.filter((file) => isKey(file.key)).sort((a, b) => compareKeys(a.key, b.key))) {
-      const found = await attempt(`look at ${key}`, () => statIfThere(path));
+    const base = await root();
+    for (const { key } of await attempt(`list ${prefix}`, () => objectsIn(entriesIn(base), prefix))) {
+      const found = await attempt(`look at ${key}`, () => statIfThere(join(base, key)));
       if (found) yield { key, size: found.size, modifiedAt: found.mtime };
     }
   };
@@ -105,19 +110,7 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
     list,
     async check(signal) {
       signal?.throwIfAborted();
-      const key = `keyturn-check-${randomBytes(8).toString('hex')}`;
-      try {
-        await put(key, Buffer.from(key));
-        const listed: string[] = [];
-        for await (const object of list(key)) listed.push(object.key);
-        if (listed[0] !== key || Buffer.from(await get(key)).toString() !== key) {
-          throw new KeyturnError('store.corrupt', `Store ${name} does not give back what was written to it.`, {
-            hint: `Look at the disk or mount behind ${options.path}.`,
-          });
-        }
-      } finally {
-        await remove(key);
-      }
+      await proveStore({ name, put, get, list, remove }, `Look at the disk or mount behind ${options.path}.`);
       return `folder ${options.path}, can be listed, written and deleted in`;
     },
     async read(key, signal) {
@@ -131,17 +124,12 @@ export function folderStore(options: FolderStoreOptions, clock: Clock): Snapshot
       return found ? { key, size: found.size, modifiedAt: found.mtime } : undefined;
     },
     async *openUploads(prefix) {
-      const files = await attempt(`list ${prefix}`, async () => walk(await realpath(options.path), prefix, TEMPORARY));
-      for (const { directoryKey, fileName } of files) {
-        const [, base, id, startedAt] = TEMPORARY.exec(fileName) ?? [];
-        const key = `${directoryKey}${base ?? ''}`;
-        if (id === undefined || !key.startsWith(prefix) || !isKey(key)) continue;
-        yield { key, id, startedAt: new Date(Number(startedAt)) };
-      }
+      const base = await root();
+      yield* await attempt(`list ${prefix}`, () => uploadsIn(entriesIn(base), prefix));
     },
     async abortUpload(upload: OpenUpload) {
       assertKey(upload.key);
-      const path = UPLOAD_ID.test(upload.id) ? await find(upload.key) : undefined;
+      const path = isUploadId(upload.id) ? await find(upload.key) : undefined;
       if (path === undefined) return;
       const temporary = temporaryPath(path, upload.id);
       await attempt(`abort the upload of ${upload.key}`, () => ifThere(() => unlink(temporary)));
@@ -167,9 +155,7 @@ async function startUpload({ key, path, temporary, signal, attempt, name }: Uplo
     await handle.sync();
     const written = await handle.stat();
     if (written.size !== size) {
-      throw new KeyturnError('store.corrupt', `Store ${name} kept ${written.size} of ${size} bytes of ${key}.`, {
-        hint: 'Look at the disk or mount behind the folder.',
-      });
+      throw keptTooLittle(name, key, written.size, size, 'Look at the disk or mount behind the folder.');
     }
     await rename(temporary, path).catch((error: unknown) => {
       throw codeOf(error) === 'ENOENT' ? abortedElsewhere(name, key) : error;
@@ -219,44 +205,15 @@ async function* readAll(handle: FileHandle, key: string, attempt: Attempt): Asyn
   }
 }
 
-/** Ends `stream` with the signal's own reason. */
-function abortable(stream: Readable, signal: AbortSignal): Readable {
-  const abort = () => void stream.destroy(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  stream.once('close', () => signal.removeEventListener('abort', abort));
-  return stream;
-}
-
-interface FoundFile {
-  readonly key: string;
-  readonly path: string;
-  readonly directoryKey: string;
-  readonly fileName: string;
-}
-
-/** Plain files under `prefix`; hidden ones only when `hidden` matches their name, and then only those. Links are left out. */
-async function walk(base: string, prefix: string, hidden?: RegExp): Promise<FoundFile[]> {
-  const found: FoundFile[] = [];
-  const visit = async (directoryKey: string): Promise<void> => {
+/** What lies in the directories below `base`. */
+function entriesIn(base: string): (directoryKey: string) => Promise<readonly TreeEntry[] | undefined> {
+  return async (directoryKey) => {
     const entries = await ifThere(() => readdir(join(base, directoryKey), { withFileTypes: true }));
-    for (const entry of entries ?? []) {
-      const key = `${directoryKey}${entry.name}`;
-      const file = { key, path: join(base, key), directoryKey, fileName: entry.name };
-      if (entry.isFile() && hidden ? hidden.test(entry.name) : entry.isFile() && key.startsWith(prefix))
-        found.push(file);
-      const below = `${key}/`;
-      const onTheWay = below.startsWith(prefix) || prefix.startsWith(below);
-      if (entry.isDirectory() && !entry.name.startsWith('.') && onTheWay) await visit(below);
-    }
+    return entries?.map((entry) => ({
+      name: entry.name,
+      kind: entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other',
+    }));
   };
-  const start = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-  if (start === '' || isKey(start.slice(0, -1))) await visit(start);
-  return found;
-}
-
-function temporaryPath(path: string, id: string): string {
-  const cut = path.lastIndexOf('/') + 1;
-  return `${path.slice(0, cut)}.${path.slice(cut)}.${id}.upload`;
 }
 
 /**
@@ -357,24 +314,6 @@ function describe(name: string, path: string, what: string, error: unknown): Key
   return new KeyturnError(meaning?.code ?? 'store.refused', `Store ${name} could not ${what}: ${why}.`, {
     hint: meaning?.hint(path) ?? `Look at ${path} and at the system's log.`,
     cause: error,
-  });
-}
-
-function notFound(name: string, key: string): KeyturnError {
-  return new KeyturnError('store.not-found', `Store ${name} has no object ${key}.`, {
-    hint: 'List the snapshots; it may have been removed meanwhile.',
-  });
-}
-
-function linkInTheWay(name: string, path: string, key: string): KeyturnError {
-  return new KeyturnError('store.refused', `In store ${name} a link or file stands in the way of ${key}.`, {
-    hint: `Replace it under ${path} by a folder; Keyturn follows no links.`,
-  });
-}
-
-function abortedElsewhere(name: string, key: string): KeyturnError {
-  return new KeyturnError('store.refused', `The upload of ${key} to store ${name} is gone: it was aborted.`, {
-    hint: 'Take the backup again; another Keyturn may have cleaned up after this one.',
   });
 }
 

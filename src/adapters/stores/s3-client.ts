@@ -3,11 +3,18 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { S3Client, type PutObjectCommand, type S3ClientConfig, type UploadPartCommand } from '@aws-sdk/client-s3';
+import {
+  S3Client,
+  type PutObjectCommand,
+  type S3ClientConfig,
+  type ServerSideEncryption,
+  type StorageClass,
+  type UploadPartCommand,
+} from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { KeyturnError } from '../../domain/error.ts';
 import type { Clock } from '../../ports.ts';
-import { retrying, type RetryPolicy } from './retry.ts';
+import { retrying, type RetryPolicy } from '../../transfer/retry.ts';
 import { describeS3Error, isTransient, type S3Place } from './s3-errors.ts';
 
 export interface S3StoreOptions {
@@ -25,6 +32,12 @@ export interface S3StoreOptions {
   readonly caFile: string | undefined;
   /** Values, not references. Undefined: the SDK's default chain (environment, profile, role). */
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
+  /** Asked for with everything that is written. Undefined: the bucket's own default. */
+  readonly serverSideEncryption?: 'AES256' | 'aws:kms' | undefined;
+  /** Only with `aws:kms`. Undefined: the bucket's or AWS's own key. */
+  readonly kmsKeyId?: string | undefined;
+  /** Of uploads; what is `put` stays in the standard class, so that manifests can always be read at once. */
+  readonly storageClass?: string | undefined;
 }
 
 /** Numbers that fit nearly everyone; tests make them small. */
@@ -68,6 +81,10 @@ export interface S3Access {
   readonly place: S3Place;
   readonly tuning: S3Tuning;
   readonly clock: Clock;
+  /** Goes with everything that is written. */
+  readonly encryption: { readonly ServerSideEncryption?: ServerSideEncryption; readonly SSEKMSKeyId?: string };
+  /** Goes with every upload. */
+  readonly storageClass: { readonly StorageClass?: StorageClass };
   /** Whether the server checks the CRC32 of a part although it does not say so; undefined until it was found out. */
   checksCrc32: boolean | undefined;
   /** The answer of `action`, tried again as the policy says; throws KeyturnError store.*, or the signal's reason. */
@@ -121,7 +138,15 @@ export function s3Access(options: S3StoreOptions, tuning: S3Tuning, clock: Clock
       throw describeS3Error(place, what, error);
     }
   };
-  return { client, place, tuning, clock, checksCrc32: undefined, ask, askIfThere };
+  const { serverSideEncryption, kmsKeyId, storageClass } = options;
+  return {
+    ...{ client, place, tuning, clock, checksCrc32: undefined, ask, askIfThere },
+    encryption: {
+      ...(serverSideEncryption && { ServerSideEncryption: serverSideEncryption }),
+      ...(kmsKeyId !== undefined && { SSEKMSKeyId: kmsKeyId }),
+    },
+    storageClass: storageClass === undefined ? {} : { StorageClass: storageClass as StorageClass },
+  };
 }
 
 function clientConfig(options: S3StoreOptions, tuning: S3Tuning): S3ClientConfig {
@@ -184,6 +209,11 @@ export function signBody<C extends PutObjectCommand | UploadPartCommand>(command
   };
   middlewares.add(addHash, { step: 'build', name: 'keyturnSignBody' });
   return command;
+}
+
+/** Buckets with object lock want it with every PUT; servers of every age check it. */
+export function md5Base64(bytes: Uint8Array): string {
+  return createHash('md5').update(bytes).digest('base64');
 }
 
 export function sha256Hex(bytes: Uint8Array): string {

@@ -13,7 +13,7 @@ export interface S3Place {
 interface Meaning {
   readonly code: ErrorCode;
   /** What the server's code means, where that is not plain from it. */
-  readonly words?: string;
+  readonly words?: string | ((error: unknown) => string);
   readonly hint: (place: S3Place) => string;
   /** Worth another try; default false. */
   readonly transient?: boolean;
@@ -34,7 +34,7 @@ const accessKey: Meaning = {
 const denied: Meaning = {
   code: 'store.credentials',
   hint: ({ store, bucket }) =>
-    `Let the access key of store ${store} list, read, write and delete in bucket ${bucket}, multipart uploads included; the README has a policy.`,
+    `Let the access key of store ${store} list, read, write and delete in bucket ${bucket}, multipart uploads included, and versions where it keeps them; the README has a policy.`,
 };
 /** An answer without a body: to HEAD, or from a proxy. */
 const refused: Meaning = {
@@ -98,10 +98,19 @@ const garbled: Meaning = {
   transient: true,
 };
 const certificate: Meaning = {
-  code: 'store.unreachable',
+  code: 'store.refused',
   words: 'its certificate is not trusted',
   hint: ({ store, endpoint }) =>
     `Renew the certificate of ${endpoint}, or name the authority that signed it in caFile of store ${store}.`,
+};
+const wrongName: Meaning = {
+  code: 'store.refused',
+  words: (error) => {
+    const { host, cert } = error as { host?: unknown; cert?: { subjectaltname?: unknown } };
+    return `its certificate is for ${namesIn(cert?.subjectaltname)}, not for ${namesIn(host)}`;
+  },
+  hint: ({ store, endpoint }) =>
+    `Correct the endpoint of store ${store}, or have ${endpoint} show a certificate for that name; see that nobody stands in between.`,
 };
 const noTls: Meaning = {
   code: 'store.unreachable',
@@ -112,6 +121,22 @@ const noCredentials: Meaning = {
   code: 'store.credentials',
   hint: ({ store }) =>
     `Give store ${store} credentials, or provide them to AWS's default chain (environment, profile, role).`,
+};
+const archived: Meaning = {
+  code: 'store.refused',
+  words: 'it lies in an archive class',
+  hint: ({ store }) =>
+    `Have it brought back at the store, then read it again; choose a storageClass of store ${store} that can be read at once.`,
+};
+const kms: Meaning = {
+  code: 'store.refused',
+  words: 'the KMS key can not be used',
+  hint: ({ store }) => `Check kmsKeyId of store ${store}: the key has to be there, enabled, and of the same region.`,
+};
+const writing: Meaning = {
+  code: 'store.refused',
+  hint: ({ store, endpoint }) =>
+    `Check serverSideEncryption, kmsKeyId and storageClass of store ${store}: ${endpoint} does not take what they say.`,
 };
 const other: Meaning = {
   code: 'store.refused',
@@ -179,8 +204,18 @@ const byName: Readonly<Record<string, Meaning>> = {
   UNABLE_TO_GET_ISSUER_CERT: certificate,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: certificate,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: certificate,
-  ERR_TLS_CERT_ALTNAME_INVALID: certificate,
+  ERR_TLS_CERT_ALTNAME_INVALID: wrongName,
   CredentialsProviderError: noCredentials,
+  InvalidObjectState: archived,
+  'KMS.DisabledException': kms,
+  'KMS.NotFoundException': kms,
+  'KMS.InvalidKeyUsageException': kms,
+  'KMS.InvalidStateException': kms,
+  'KMS.KMSInvalidStateException': kms,
+  InvalidStorageClass: writing,
+  InvalidEncryptionAlgorithmError: writing,
+  InvalidArgument: writing,
+  NotImplemented: other,
 };
 
 /** When the name says nothing: answers to HEAD have no body, and proxies in between speak HTML. */
@@ -192,6 +227,7 @@ const byStatus: Readonly<Record<number, Meaning>> = {
   408: away,
   413: full,
   429: busy,
+  501: other,
   507: full,
 };
 
@@ -211,6 +247,21 @@ export function isBadRequest(error: unknown): boolean {
   return statusOf(error) === 400;
 }
 
+/** The server does not have what was asked for: it does not know it, or this bucket has it not. */
+export function isNotOffered(error: unknown): boolean {
+  return [400, 405, 501].includes(statusOf(error) ?? 0);
+}
+
+/** The credentials are good, but not for this; servers say the same of objects under a lock. */
+export function isDenied(error: unknown): boolean {
+  return [denied, refused].includes(meaningOf(error));
+}
+
+/** A final no to this very request. */
+export function isRefusal(error: unknown): boolean {
+  return [400, 403, 405, 409].includes(statusOf(error) ?? 0) && !isTransient(error);
+}
+
 /** True when the object is not there; a bucket that is not there is another matter. */
 export function isObjectMissing(error: unknown): boolean {
   return meaningOf(error) === notThere;
@@ -228,7 +279,8 @@ export function describeS3Error(place: S3Place, what: string, error: unknown): K
   const said = [name, status === undefined ? undefined : `HTTP ${status}`]
     .filter((part) => part !== undefined)
     .join(', ');
-  const why = meaning.words === undefined ? said || 'unknown error' : `${meaning.words}${said && ` (${said})`}`;
+  const words = typeof meaning.words === 'function' ? meaning.words(error) : meaning.words;
+  const why = words === undefined ? said || 'unknown error' : `${words}${said && ` (${said})`}`;
   return new KeyturnError(meaning.code, `Store ${place.store} could not ${what}: ${why}.`, {
     hint: meaning.hint(place),
     cause: new Error(said || 'unknown error'),
@@ -248,14 +300,21 @@ function meaningOf(error: unknown): Meaning {
 
 /**
  * The most telling short name: one that the table knows, else the server's own; undefined when it says nothing, as the
- * SDK's names for answers without a body. Letters, digits and underscores only.
+ * SDK's names for answers without a body. Letters, digits, underscores and dots only.
  */
 function nameOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code, Code } = error as { code?: unknown; Code?: unknown };
   const names = [code, Code, error.name].filter((name) => typeof name === 'string');
   const name = names.find((candidate) => Object.hasOwn(byName, candidate)) ?? error.name;
-  return /^\w{1,60}$/.test(name) && !['Error', 'Unknown', 'UnknownError'].includes(name) ? name : undefined;
+  return /^[\w.]{1,60}$/.test(name) && !['Error', 'Unknown', 'UnknownError'].includes(name) ? name : undefined;
+}
+
+/** Names out of a certificate are whoever's words: nothing but names of hosts and addresses, and not many. */
+function namesIn(value: unknown): string {
+  const names = (typeof value === 'string' ? value : '').replaceAll(/DNS:|IP Address:/g, '').split(', ');
+  const plain = names.filter((name) => /^[\w*.:-]{1,100}$/.test(name)).slice(0, 3);
+  return plain.length === 0 ? 'another name' : plain.join(', ');
 }
 
 function statusOf(error: unknown): number | undefined {

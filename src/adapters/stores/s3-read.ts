@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
+import { abortable } from '../../transfer/abortable.ts';
 import type { S3Access } from './s3-client.ts';
 import { describeS3Error, isTransient } from './s3-errors.ts';
 
@@ -22,13 +23,8 @@ export async function readObject(
     objectMode: false,
     highWaterMark: 1024 * 1024,
   });
-  const abort = () => void stream.destroy(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  stream.once('close', () => {
-    signal.removeEventListener('abort', abort);
-    bodyOf(first).destroy();
-  });
-  return stream;
+  stream.once('close', () => bodyOf(first).destroy());
+  return abortable(stream, signal);
 }
 
 interface Position {

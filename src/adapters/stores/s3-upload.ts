@@ -5,18 +5,19 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
-  DeleteObjectCommand,
   HeadObjectCommand,
   ListPartsCommand,
   PutObjectCommand,
   UploadPartCommand,
   type CompletedPart,
+  type HeadObjectCommandOutput,
 } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
-import type { StoredObject, Upload } from '../../ports.ts';
-import { partBuffers, type Part, type PartSum } from './part-buffers.ts';
-import { sha256Hex, signBody, type AskOptions, type S3Access } from './s3-client.ts';
+import type { Upload } from '../../ports.ts';
+import { partBuffers, type Part, type PartSum } from '../../transfer/part-buffers.ts';
+import { md5Base64, sha256Hex, signBody, type AskOptions, type S3Access } from './s3-client.ts';
 import { isAnswer, isBadRequest, isObjectMissing } from './s3-errors.ts';
+import { removeVersion } from './s3-remove.ts';
 
 export interface S3UploadOptions {
   readonly access: S3Access;
@@ -58,6 +59,11 @@ export function s3Upload(options: S3UploadOptions): Upload {
   const { client, tuning } = access;
   const target = { Bucket: bucket, Key: fullKey };
   const mark = randomUUID();
+  const object = {
+    ...{ ...target, ...access.encryption, ...access.storageClass },
+    ContentType: 'application/octet-stream',
+    Metadata: { [UPLOAD_MARK]: mark },
+  };
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const completed: CompletedPart[] = [];
@@ -68,12 +74,11 @@ export function s3Upload(options: S3UploadOptions): Upload {
 
   /** Not cut short by the signal: an upload whose id we never learned could not be aborted. */
   const create = async (): Promise<Multipart> => {
-    const request = { ...target, ContentType: 'application/octet-stream', Metadata: { [UPLOAD_MARK]: mark } };
     const answer = await access.ask(
       `begin an upload of ${key}`,
       () => {
         creations += 1;
-        return client.send(new CreateMultipartUploadCommand({ ...request, ChecksumAlgorithm: 'CRC32' }));
+        return client.send(new CreateMultipartUploadCommand({ ...object, ChecksumAlgorithm: 'CRC32' }));
       },
       { signal: undefined },
     );
@@ -104,24 +109,18 @@ export function s3Upload(options: S3UploadOptions): Upload {
   });
 
   /** Our object as it is stored now; undefined when there is none, or one that is not of this upload. */
-  const findOurs = async (how: AskOptions): Promise<StoredObject | undefined> => {
+  const findOurs = async (how: AskOptions): Promise<HeadObjectCommandOutput | undefined> => {
     const head = await access.askIfThere(
       `look at ${key}`,
       (send) => client.send(new HeadObjectCommand(target), send),
       isObjectMissing,
       how,
     );
-    if (head?.Metadata?.[UPLOAD_MARK] !== mark) return undefined;
-    return { key, size: head.ContentLength ?? -1, modifiedAt: head.LastModified ?? access.clock.now() };
+    return head?.Metadata?.[UPLOAD_MARK] === mark ? head : undefined;
   };
   const putWhole = async (): Promise<void> => {
     const body = buffers.rest()?.bytes ?? Buffer.alloc(0);
-    const request = {
-      ...target,
-      Body: body,
-      ContentType: 'application/octet-stream',
-      Metadata: { [UPLOAD_MARK]: mark },
-    };
+    const request = { ...object, Body: body, ContentMD5: md5Base64(body) };
     const hash = sha256Hex(body);
     await access.ask(`store ${key}`, (send) => client.send(signBody(new PutObjectCommand(request), hash), send), {
       signal,
@@ -163,9 +162,9 @@ export function s3Upload(options: S3UploadOptions): Upload {
       state = 'completing';
       const multipart = await creating;
       await (multipart ? completeMultipart(multipart) : putWhole());
-      const stored = await findOurs({ signal });
-      if (stored?.size !== size) {
-        const found = stored ? `${stored.size} bytes` : 'nothing of this upload';
+      const ours = await findOurs({ signal });
+      if (ours?.ContentLength !== size) {
+        const found = ours ? `${ours.ContentLength ?? 'an unknown number of'} bytes` : 'nothing of this upload';
         throw new KeyturnError('store.corrupt', `Store ${access.place.store} shows ${found} of ${key}, not ${size}.`, {
           hint: `Take the backup again; if it stays so, look at the log of ${access.place.endpoint}.`,
         });
@@ -173,7 +172,7 @@ export function s3Upload(options: S3UploadOptions): Upload {
       if (multipart && creations > 1) await options.abortOthers(multipart.id);
       state = 'stored';
       buffers.release();
-      return stored;
+      return { key, size, modifiedAt: ours.LastModified ?? access.clock.now() };
     },
     async abort() {
       if (state === 'stored' || state === 'aborted') return;
@@ -183,9 +182,10 @@ export function s3Upload(options: S3UploadOptions): Upload {
       await buffers.drained().catch(() => undefined); // it was reported when it happened
       buffers.release();
       await abortMultipart();
-      if (mayBeVisible && (await findOurs({ retry: ABORT_RETRY }))) {
-        const remove = () => client.send(new DeleteObjectCommand(target));
-        await access.ask(`remove ${key}`, remove, { retry: ABORT_RETRY });
+      const ours = mayBeVisible ? await findOurs({ retry: ABORT_RETRY }) : undefined;
+      if (ours) {
+        const version = { ...target, VersionId: ours.VersionId };
+        await removeVersion(access, version, key, { retry: ABORT_RETRY }, ours);
       }
       state = 'aborted';
     },

@@ -1,7 +1,6 @@
 /** Owns S3 as a store: AWS, Ceph, MinIO, Swift and whoever else speaks it. */
 import type { Readable } from 'node:stream';
 import {
-  DeleteObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
@@ -10,9 +9,19 @@ import {
 import type { Clock, OpenUpload, SnapshotStore, StoredObject } from '../../ports.ts';
 import { assertKey, isKey } from '../../domain/object-key.ts';
 import { checkBucket } from './s3-check.ts';
-import { defaultS3Tuning, s3Access, sha256Hex, signBody, type S3StoreOptions, type S3Tuning } from './s3-client.ts';
+import {
+  defaultS3Tuning,
+  md5Base64,
+  s3Access,
+  sha256Hex,
+  signBody,
+  type S3StoreOptions,
+  type S3Tuning,
+} from './s3-client.ts';
 import { isObjectMissing } from './s3-errors.ts';
+import { setLegalHold } from './s3-lock.ts';
 import { readObject } from './s3-read.ts';
+import { removeObject } from './s3-remove.ts';
 import { abortUpload, s3Upload } from './s3-upload.ts';
 
 export type { S3StoreOptions, S3Tuning } from './s3-client.ts';
@@ -33,7 +42,7 @@ export function s3Store(options: S3StoreOptions, clock: Clock, tuning: Partial<S
 
   const put = async (key: string, body: Uint8Array): Promise<void> => {
     const ContentType = key.endsWith('.json') ? 'application/json' : 'application/octet-stream';
-    const request = { ...target(key), Body: body, ContentType };
+    const request = { ...target(key), ...access.encryption, Body: body, ContentType, ContentMD5: md5Base64(body) };
     const hash = sha256Hex(body);
     await ask(`store ${key}`, (send) => client.send(signBody(new PutObjectCommand(request), hash), send));
   };
@@ -46,10 +55,6 @@ export function s3Store(options: S3StoreOptions, clock: Clock, tuning: Partial<S
     const chunks: Buffer[] = [];
     for await (const chunk of await read(key, new AbortController().signal)) chunks.push(chunk as Buffer);
     return Buffer.concat(chunks);
-  };
-  const remove = async (key: string): Promise<void> => {
-    const request = target(key);
-    await askIfThere(`remove ${key}`, (send) => client.send(new DeleteObjectCommand(request), send), isObjectMissing);
   };
   const list = async function* (prefix: string): AsyncGenerator<StoredObject> {
     const request = { Bucket: bucket, Prefix: `${base}${prefix}`, MaxKeys: access.tuning.pageSize };
@@ -94,13 +99,14 @@ export function s3Store(options: S3StoreOptions, clock: Clock, tuning: Partial<S
     put,
     get,
     read,
-    remove,
+    remove: async (key) => removeObject(access, target(key), key),
+    legalHold: async (key, on) => setLegalHold(access, target(key), key, on),
     list,
     openUploads,
     async check(signal) {
-      await checkBucket(access, { bucket, base }, signal);
+      const found = await checkBucket(access, { bucket, base }, signal);
       const style = options.forcePathStyle ? 'path-style' : 'virtual-hosted';
-      return `bucket ${bucket} at ${access.place.endpoint} (${style}), can be listed, written and deleted in`;
+      return `bucket ${bucket} at ${access.place.endpoint} (${style}), ${found}`;
     },
     async beginUpload(key, signal) {
       const { Key: fullKey } = target(key);

@@ -4,7 +4,7 @@ import { date, mrk } from '../blocks.ts';
 import type { Mrkdwn } from '../blocks.ts';
 import { triggeredBy } from './backup.ts';
 
-const WHAT: Readonly<Record<Running['what'], Mrkdwn>> = {
+const WORDS: Readonly<Record<Running['what'], Mrkdwn>> = {
   backup: mrk`backup`,
   sweep: mrk`clean-up after a failed backup`,
   restore: mrk`restore`,
@@ -13,13 +13,13 @@ const WHAT: Readonly<Record<Running['what'], Mrkdwn>> = {
   scrub: mrk`scrub`,
   repair: mrk`repair of a copy`,
   retention: mrk`retention`,
-  hold: mrk`hold`,
+  hold: mrk`change of a hold`,
 };
 
 /** `⏳ backup running since 06:00, asked by @maya`. */
 export function runningPhrase(running: Running): Mrkdwn {
   const by = running.trigger === undefined ? mrk`` : mrk`, ${triggeredBy(running.trigger)}`;
-  const what = WHAT[running.what];
+  const what = WORDS[running.what];
   return running.kind === 'running'
     ? mrk`⏳ ${what} running since ${date(running.since)}${by}`
     : mrk`🕓 ${what} queued since ${date(running.since)}${by}`;

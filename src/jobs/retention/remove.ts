@@ -42,7 +42,7 @@ export async function removeAll(run: Run, store: SnapshotStore, { goes }: StoreP
     const requested = await requestedOf(run.deps.requests, run.spec.name);
     const batch = oldestFirst.slice(at, at + BATCH);
     const outcomes = await Promise.all(
-      batch.map((planned) => (requested.has(planned.id) ? PROTECTED : removeOne(run, store, planned))),
+      batch.map(async (planned) => (requested.has(planned.id) ? PROTECTED : removeOne(run, store, planned))),
     );
     run.throwIfEnded();
     for (const [i, outcome] of outcomes.entries()) {

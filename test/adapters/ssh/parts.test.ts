@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { describe, expect, test } from 'vitest';
 import { hostKeyAlgorithms, isPinned, presentedKey } from '../../../src/adapters/ssh/host-key.ts';
-import { sendSignal, widenWindow, WIDE_WINDOW } from '../../../src/adapters/ssh/internals.ts';
+import { extensionsOf, sendSignal, widenWindow, WIDE_WINDOW } from '../../../src/adapters/ssh/internals.ts';
 import { quoteArgv } from '../../../src/adapters/ssh/quote.ts';
 import { isRefusal, isSudoMissing } from '../../../src/adapters/ssh/sudo.ts';
 
@@ -125,7 +125,27 @@ describe("ssh2's private parts", () => {
     expect(sent).toHaveLength(1);
   });
 
+  test('are in SFTP sessions too: a wide window that is filled up, and the names of extensions', () => {
+    const { SFTP } = createRequire(import.meta.url)('ssh2/lib/protocol/SFTP.js') as {
+      SFTP: new (client: object, info: object) => { incoming: { window: number }; push(chunk: Buffer): void };
+    };
+    const session = new SFTP(client, {
+      type: 'session',
+      incoming: { id: 1, window: MAX_WINDOW, packetSize: 32768, state: 'open' },
+      outgoing: { id: 9, window: 0, packetSize: 32768, state: 'open' },
+    });
+    expect(widenWindow(session)).toBe(true);
+    sent.length = 0;
+    session.incoming.window -= WIDE_WINDOW / 2;
+    // A packet of protocol version 3 that names one extension.
+    const version = [2, 0, 0, 0, 3, 0, 0, 0, 1, 120, 0, 0, 0, 1, 49];
+    session.push(Buffer.from([0, 0, 0, version.length, ...version]));
+    expect(sent).toEqual([['window', 9, WIDE_WINDOW / 2]]);
+    expect(extensionsOf(session)).toEqual({ x: '1' });
+  });
+
   test('may be gone: then nothing is touched', () => {
+    expect(extensionsOf({})).toEqual({});
     expect(widenWindow({})).toBe(false);
     expect(widenWindow({ incoming: { window: 1 }, outgoing: { id: 1, state: 'open' }, _client: {} })).toBe(false);
     expect(sendSignal({}, 'TERM')).toBe(false);

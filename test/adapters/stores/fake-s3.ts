@@ -29,6 +29,8 @@ export type Fault =
   | 'hang'
   /** A byte of the body changes on the way to the server. */
   | 'flip'
+  /** Answered with 200 and this, whatever was asked. */
+  | { readonly answer: string }
   /** Answered with 200 and an error inside, as CompleteMultipartUpload may. */
   | 'error inside'
   /** The body of the answer: cut off, or standing still, after so many bytes; the range left out of account; longer than it says. */
@@ -42,6 +44,8 @@ export interface FakeS3 {
   readonly requests: readonly FakeRequest[];
   readonly objects: ReadonlyMap<string, { readonly body: Buffer; readonly meta: Record<string, string> }>;
   readonly uploads: ReadonlyMap<string, unknown>;
+  /** Headers that HEAD shows beside the usual: versions, locks. */
+  shows: Readonly<Record<string, string>>;
   /** Called for each request; undefined: as usual. */
   fault: (request: FakeRequest) => Fault | undefined;
   /** How often this operation was asked for. */
@@ -106,13 +110,18 @@ export async function startFakeS3(bucket: string, options: FakeS3Options = {}): 
       send(response, { status: fault.status, body: fault.code === undefined ? '' : errorXml(fault.code) }, undefined);
       return;
     }
+    if (typeof fault === 'object' && 'answer' in fault) {
+      send(response, { status: 200, body: fault.answer }, undefined);
+      return;
+    }
     const answer =
       fault === 'error inside'
         ? { status: 200, body: errorXml('InternalError') }
         : (mismatch(read, body, options.crc32) ??
           act(read, query, body, { objects, uploads, crc32: options.crc32 }, fault));
+    const shown = read.operation === 'HeadObject' ? fake.shows : {};
     if (fault === 'reset after') return void request.socket.destroy();
-    send(response, answer, fault);
+    send(response, { ...answer, headers: { ...answer.headers, ...shown } }, fault);
   };
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
     serve(request, response).catch(() => response.destroy());
@@ -125,6 +134,7 @@ export async function startFakeS3(bucket: string, options: FakeS3Options = {}): 
     requests,
     objects,
     uploads,
+    shows: {},
     fault: () => undefined,
     count: (operation) => requests.filter((request) => request.operation === operation).length,
     close: async () => {
@@ -136,6 +146,9 @@ export async function startFakeS3(bucket: string, options: FakeS3Options = {}): 
 }
 
 function operationOf(method: string, query: URLSearchParams, key: string, headers: IncomingHttpHeaders): string {
+  if (query.has('object-lock')) return 'GetObjectLockConfiguration';
+  if (query.has('legal-hold')) return method === 'PUT' ? 'PutObjectLegalHold' : 'GetObjectLegalHold';
+  if (query.has('retention')) return 'GetObjectRetention';
   if (key === '') return query.has('uploads') ? 'ListMultipartUploads' : 'ListObjectsV2';
   const upload = query.has('uploadId');
   if (method === 'POST') return upload ? 'CompleteMultipartUpload' : 'CreateMultipartUpload';
@@ -218,6 +231,8 @@ function act(read: FakeRequest, query: URLSearchParams, body: Buffer, state: Sta
       return uploads.delete(id) ? { status: 204 } : noUpload;
     case 'ListParts':
       return upload ? { status: 200, body: xml('ListPartsResult', { UploadId: id }) } : noUpload;
+    case 'GetObjectLockConfiguration':
+      return { status: 404, body: errorXml('ObjectLockConfigurationNotFoundError') };
     case 'ListObjectsV2':
       return listObjects(query, objects);
     case 'ListMultipartUploads':

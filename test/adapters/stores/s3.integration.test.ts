@@ -1,18 +1,14 @@
 /** Holds the S3 store against a real server: the contract, TLS, and what happens when the server fails. */
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { connect, type AddressInfo } from 'node:net';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createServer, type Server } from 'node:tls';
-import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { loaderOf, programOf } from '../../../deploy/local/parts/programs.ts';
 import { systemClock } from '../../../src/adapters/clock.ts';
 import { s3Store, type S3StoreOptions, type S3Tuning } from '../../../src/adapters/stores/s3.ts';
 import type { SnapshotStore } from '../../../src/ports.ts';
 import { snapshotStoreContract } from '../../contracts/snapshot-store.ts';
+import { selfSigned, startTlsProxy, type Certificate, type TlsProxy } from '../../support/tls.ts';
 import { startFakeS3 } from './fake-s3.ts';
 import { servicesRootfs, sharedS3, startTestS3, type TestS3 } from './swift.ts';
 
@@ -159,45 +155,21 @@ describe('a real server', () => {
 
 describe('over TLS', () => {
   let dir: string;
-  let tls: { key: string; cert: string };
+  let tls: Certificate;
   let s3: TestS3;
-  let proxy: Server;
+  let proxy: TlsProxy;
   let options: S3StoreOptions;
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'keyturn-tls-'));
-    const rootfs = await servicesRootfs();
-    const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
-    const names = [
-      '-subj',
-      '/CN=s3',
-      '-addext',
-      'subjectAltName=IP:127.0.0.1',
-      '-keyout',
-      'key.pem',
-      '-out',
-      'cert.pem',
-    ];
-    const [openssl, ...args] = programOf(await loaderOf(rootfs), 'usr/bin/openssl', [...request, ...names]);
-    await execa(openssl, args, { cwd: dir, env: { OPENSSL_CONF: join(rootfs, 'etc/ssl/openssl.cnf') } });
-    const read = (name: string) => readFile(join(dir, name), 'utf8');
-    tls = { key: await read('key.pem'), cert: await read('cert.pem') };
-
+    tls = await selfSigned(await servicesRootfs(), dir, 'IP:127.0.0.1');
     s3 = await startTestS3();
-    const { hostname, port } = new URL(s3.endpoint);
-    proxy = createServer(tls, (near) => {
-      const far = connect(Number(port), hostname);
-      near.on('error', () => far.destroy()).on('close', () => far.destroy());
-      far.on('error', () => near.destroy()).on('close', () => near.destroy());
-      near.pipe(far).pipe(near);
-    });
-    proxy.listen(0, '127.0.0.1');
-    await once(proxy, 'listening');
-    const endpoint = `https://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-    options = { ...s3.options, endpoint, allowPlainHttp: false, caFile: join(dir, 'cert.pem') };
+    proxy = await startTlsProxy(s3.endpoint, tls);
+    const { endpoint } = proxy;
+    options = { ...s3.options, endpoint, allowPlainHttp: false, caFile: tls.certFile };
   });
   afterAll(async () => {
-    proxy.close();
+    await proxy.close();
     await s3.remove();
     await rm(dir, { recursive: true });
   });
@@ -211,7 +183,7 @@ describe('over TLS', () => {
   test('it is not trusted otherwise, and the hint names caFile', async () => {
     const failed = s3Store({ ...options, caFile: undefined }, systemClock, quick).check();
     await expect(failed).rejects.toMatchObject({
-      code: 'store.unreachable',
+      code: 'store.refused',
       hint: expect.stringContaining('caFile') as string,
     });
   });

@@ -1,5 +1,5 @@
 /** Owns how often and how long a request to a store is tried again. */
-import type { Clock } from '../../ports.ts';
+import type { Clock } from '../ports.ts';
 
 export interface RetryPolicy {
   /** Tries in all, at least 1. */

@@ -1,7 +1,7 @@
 import { createHash, randomBytes, type Hash } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { partBuffers, type Part } from '../../../src/adapters/stores/part-buffers.ts';
+import { partBuffers, type Part } from '../../src/transfer/part-buffers.ts';
 
 /** Sends that end when the test says so, and what was sent in them. */
 function slowSends() {
