@@ -1,10 +1,12 @@
 /** Owns what is answered around stored snapshots: the list, the details of one, holds, and the way from there to a restore. */
 import type { ModalView } from '@slack/types';
 import { parseEnd } from '../commands/hold-words.ts';
+import type { ReleaseWish } from '../commands/hold-snapshot.ts';
 import type { HoldEnd } from '../commands/hold-words.ts';
 import type { Request } from '../commands/parse.ts';
 import { isSnapshotName } from '../commands/snapshot-filter.ts';
 import { KeyturnError } from '../domain/error.ts';
+import type { Origin } from '../domain/job.ts';
 import { actor, parseValue, gone, textOf } from './asking.ts';
 import type { CarriedValue, Speaker, TalkOptions } from './asking.ts';
 import type { MessageView, Mrkdwn } from './blocks.ts';
@@ -14,7 +16,7 @@ import { inDialog } from './in-dialog.ts';
 import { typedIn } from './modal-blocks.ts';
 import type { Click, ClickAnswer, ClickHandler } from './restore-talk.ts';
 import { saidDialog } from './views/dialogs.ts';
-import { holdAnswerView } from './views/hold-phrases.ts';
+import { holdAnswerView, RELEASE_ACTION, releaseQuestionView } from './views/hold-phrases.ts';
 import { factsOf, openAlreadyText, restoreFormView } from './views/restore-form.ts';
 import { HOLD_FIELDS, HOLD_FORM, holdForm, SNAPSHOT_ACTIONS, snapshotDialog } from './views/snapshot-details.ts';
 import type { DialogValue } from './views/snapshot-details.ts';
@@ -48,10 +50,14 @@ export async function obeySnapshots(
       return undefined;
     }
     case 'release':
-      return holdAnswerView(
-        await commands.releaseSnapshot(await actor(options, user, 'release'), request, { user, channel }),
-      );
+      return release(options, { ...request, isConfirmed: false }, { user, channel });
   }
+}
+
+async function release(options: TalkOptions, wish: ReleaseWish, origin: Origin): Promise<MessageView> {
+  const person = await actor(options, origin.user, 'release');
+  const answer = await options.commands.releaseSnapshot(person, wish, origin);
+  return 'change' in answer ? holdAnswerView(answer) : releaseQuestionView(answer);
 }
 
 async function list(options: TalkOptions, user: string, cluster: string, filters: readonly string[], page: number) {
@@ -78,6 +84,10 @@ export const SNAPSHOT_CLICKS: Readonly<Record<string, ClickHandler<TalkOptions>>
     inDialog(options, click, 'Snapshot', () =>
       details(options, click.user, { ...snapshotOf(value), channel: click.channel }),
     ),
+  [RELEASE_ACTION]: async (options, { user, channel }, value) => ({
+    view: await release(options, { ...snapshotOf(value), isConfirmed: true }, { user, channel }),
+    replace: true,
+  }),
 };
 
 async function turn(options: TalkOptions, { user }: Click, value: CarriedValue): Promise<ClickAnswer> {
@@ -99,10 +109,9 @@ export const SNAPSHOT_DIALOG_CLICKS: Readonly<
 > = {
   [SNAPSHOT_ACTIONS.hold]: async (_options, _user, value) => holdForm(value),
   [SNAPSHOT_ACTIONS.release]: async (options, user, value) => {
-    const origin = { user, channel: value.channel };
-    const person = await actor(options, user, 'release');
-    const answer = await options.commands.releaseSnapshot(person, value, origin);
-    return details(options, user, value, holdAnswerView(answer).text);
+    // Slack has asked before the click counted.
+    const said = await release(options, { ...value, isConfirmed: true }, { user, channel: value.channel });
+    return details(options, user, value, said.text);
   },
   [SNAPSHOT_ACTIONS.restore]: async (options, user, value) => {
     const person = await actor(options, user, 'restore');

@@ -17,15 +17,19 @@ export const MOST_SNAPSHOTS = 100;
 const SEARCH_PATIENCE_MS = 2_200;
 const CLUSTERS_AT_ONCE = 16;
 
-/** What one cluster has, in time for a search; let callers share it, since each letter typed asks again. */
+/**
+ * What one cluster has, in time for a search; let callers share it, since each letter typed asks again. Throws when nothing
+ * could be listed in time, so that the next letter asks anew: a long listing goes on meanwhile.
+ */
 export async function lookForSearch(deps: Deps, spec: ClusterSpec): Promise<readonly SnapshotEntry[]> {
-  const { entries } = await lookAtEntries(deps, spec, SEARCH_PATIENCE_MS);
+  const { entries, problems } = await lookAtEntries(deps, spec, SEARCH_PATIENCE_MS);
+  if (entries.length === 0 && problems.length > 0) throw new Error(`nothing of ${spec.name} could be listed`);
   return entries.filter(isUsable);
 }
 
 /**
  * Those in whose id, cluster or time (UTC) every word of `query` occurs, at most 100: so many manifests are read. One that
- * can't be read is not offered. Throws permission.denied, cluster.unknown.
+ * can't be read is not offered, nor is what could not be listed. Throws permission.denied, cluster.unknown.
  */
 export async function findSnapshots(
   deps: Deps,
@@ -36,7 +40,9 @@ export async function findSnapshots(
   requirePermission(deps, actor, 'restore');
   const own = findCluster(deps, cluster);
   const others = deps.clusters.filter((spec) => spec !== own);
-  const found = await inParallel([own, ...others], CLUSTERS_AT_ONCE, look);
+  const found = await inParallel([own, ...others], CLUSTERS_AT_ONCE, (spec) =>
+    look(spec).catch((): readonly SnapshotEntry[] => []),
+  );
   const words = query
     .toLowerCase()
     .split(/\s+/u)

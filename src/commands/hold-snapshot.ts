@@ -7,11 +7,14 @@ import { holdOperation } from '../domain/hold-event.ts';
 import type { HoldChange } from '../domain/hold-event.ts';
 import type { HoldJob, Origin } from '../domain/job.ts';
 import type { Person } from '../domain/permission.ts';
+import type { Forecast } from '../domain/retention-plan.ts';
 import type { SnapshotEntry } from '../domain/snapshot-entry.ts';
 import { holdKeysIn, inStores, liftHold, placeHold, readHolds } from '../stored/holds.ts';
 import type { HoldOutcome } from '../stored/holds.ts';
 import type { RestoreCommandDeps } from './deps.ts';
 import { requireFreshPermission, requirePermission } from './deps.ts';
+import { forecastSnapshot } from './forecast-snapshot.ts';
+import type { LookAtRetention } from './forecast-snapshot.ts';
 import type { HoldEnd, TypedHold, WantedSnapshot } from './hold-words.ts';
 import { knownSnapshot } from './known-snapshot.ts';
 import type { KnownSnapshot } from './known-snapshot.ts';
@@ -33,6 +36,8 @@ export interface HoldAnswer {
 
 /** Some two days, at the intervals of the job. */
 const ATTEMPTS = 96;
+/** From retention's look for notes to the end of one removal it takes far less. */
+const SETTLE_MS = 3_000;
 const LONGEST_MS = 100 * 365 * 86_400_000;
 
 /**
@@ -61,16 +66,32 @@ export async function holdSnapshot(
   return change(deps, known, { targets, change: { kind: 'held', note }, now, origin });
 }
 
+/** Once it is released retention removes it soon, or nobody can tell: a person has to say that this is meant. */
+export interface ReleaseQuestion {
+  readonly cluster: string;
+  readonly snapshot: string;
+  /** ISO time. */
+  readonly takenAt: string;
+  /** Stores that lose it after the next backup; undefined: not known. */
+  readonly goes: readonly Forecast[] | undefined;
+}
+
+export interface ReleaseWish extends WantedSnapshot {
+  /** What may come of it was shown, and is meant. */
+  readonly isConfirmed: boolean;
+}
+
 /**
- * The notes in all stores of the cluster are taken away. Where that fails the snapshot stays held until it can be done. Throws
- * as `holdSnapshot` does; store.* when no store let go of it.
+ * The notes in all stores of the cluster are taken away. Where that fails the snapshot stays held until it can be done.
+ * `look`: at retention. Throws as `holdSnapshot` does; store.* when no store let go of it.
  */
 export async function releaseSnapshot(
   deps: RestoreCommandDeps,
   actor: Person,
-  wish: WantedSnapshot,
+  wish: ReleaseWish,
   origin: Origin,
-): Promise<HoldAnswer> {
+  look: LookAtRetention,
+): Promise<HoldAnswer | ReleaseQuestion> {
   requirePermission(deps, actor, 'release');
   const known = await knownSnapshot(deps, wish);
   if (!known.entry.isHeld && known.problems.length === 0)
@@ -78,8 +99,22 @@ export async function releaseSnapshot(
       hint: 'Nothing needs doing: it goes when no rule of retention keeps it.',
     });
   const { id: by } = await requireFreshPermission(deps, actor.id, 'release');
+  const question = wish.isConfirmed ? undefined : await questionOf(deps, known, look);
+  if (question !== undefined) return question;
   const targets = known.spec.backup.stores;
   return change(deps, known, { targets, change: { kind: 'released', by }, now: deps.clock.now(), origin });
+}
+
+async function questionOf(
+  deps: RestoreCommandDeps,
+  { spec, entry }: KnownSnapshot,
+  look: LookAtRetention,
+): Promise<ReleaseQuestion | undefined> {
+  if (entry.origin !== 'keyturn') return undefined;
+  const forecast = await forecastSnapshot(deps, spec, entry, look);
+  const goes = forecast?.released.filter(({ goesNext }) => goesNext);
+  if (goes?.length === 0) return undefined;
+  return { cluster: spec.name, snapshot: entry.id, takenAt: entry.takenAt, goes };
 }
 
 interface Change {
@@ -98,9 +133,10 @@ async function change(
   const told = { at: now.toISOString(), operation, cluster: spec.name, snapshot: entry.id, change: wanted };
   await deps.audit.record({ type: 'hold.asked', ...told });
   const before = (await readHolds(deps, spec.backup.stores, entry, operation)).holds;
+  const settled = once(() => retentionSettled(deps, spec.name));
   const outcomes = await inStores(deps, [...new Set(targets)], operation, (store) => {
     const keys = holdKeysIn(entry, store.name);
-    return wanted.kind === 'held' ? placeHold(store, keys, wanted.note) : liftHold(store, keys);
+    return wanted.kind === 'held' ? placeHold(store, keys, wanted.note, settled) : liftHold(store, keys);
   });
   // A store that was not listed need not have a copy.
   const isThere = ({ problem }: HoldOutcome): boolean => problem?.code !== 'snapshot.unknown';
@@ -129,6 +165,25 @@ async function change(
       deps.log.warn({ err: error, operation }, 'A hold that was changed could not be announced'),
     );
   return { ...answer, before: strongest(before.flatMap(({ note }) => note ?? [])) };
+}
+
+/**
+ * Retention looks for notes right before it removes a snapshot. A run that looked just before the note lay there is given the
+ * time to remove what it looked at; then it shows what is left.
+ */
+async function retentionSettled({ lease, clock, log }: RestoreCommandDeps, cluster: string): Promise<void> {
+  try {
+    const running = await askQueue(clock, lease.current(cluster));
+    if (running === undefined || running.kind !== 'retention') return;
+  } catch (error) {
+    log.warn({ err: error, cluster }, 'Whether retention runs is not known; a hold waits as if it did');
+  }
+  await clock.sleep(SETTLE_MS);
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => (result ??= work());
 }
 
 /** A store may have taken the note, and failed in what came after. */

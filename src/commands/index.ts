@@ -7,7 +7,7 @@ import { shared } from './deps.ts';
 import { findSnapshots, lookForSearch } from './find-snapshots.ts';
 import { listApprovals } from './list-approvals.ts';
 import { holdSnapshot, releaseSnapshot } from './hold-snapshot.ts';
-import type { HoldAnswer } from './hold-snapshot.ts';
+import type { HoldAnswer, ReleaseQuestion, ReleaseWish } from './hold-snapshot.ts';
 import type { TypedHold, WantedSnapshot } from './hold-words.ts';
 import { listSnapshots, showSnapshot } from './list-snapshots.ts';
 import type { ListWish, SnapshotDetails, SnapshotsReport } from './list-snapshots.ts';
@@ -54,7 +54,7 @@ export interface Commands extends RestoreCommands, RetentionCommands {
   listSnapshots(actor: Person, wish: ListWish): Promise<SnapshotsReport>;
   showSnapshot(actor: Person, wish: WantedSnapshot): Promise<SnapshotDetails>;
   holdSnapshot(actor: Person, wish: TypedHold, origin: Origin): Promise<HoldAnswer>;
-  releaseSnapshot(actor: Person, wish: WantedSnapshot, origin: Origin): Promise<HoldAnswer>;
+  releaseSnapshot(actor: Person, wish: ReleaseWish, origin: Origin): Promise<HoldAnswer | ReleaseQuestion>;
   requestBackup(actor: Person, request: BackupRequest): Promise<BackupAnswer>;
   requestVerify(actor: Person, request: VerifyRequest): Promise<VerifyAnswer>;
 }
@@ -87,6 +87,13 @@ export function buildCommands(deps: RestoreCommandDeps & RetentionCommandDeps): 
     (spec) => spec.name,
     (spec: CommandDeps['clusters'][number]) => lookAtEntries(deps, spec),
   );
+  // Fresh enough to see a hold that was just changed.
+  const retention = shared(
+    deps.clock,
+    STATUS_SHARED_MS,
+    (spec) => spec.name,
+    (spec: CommandDeps['clusters'][number]) => lookInTime(deps, spec),
+  );
   return {
     parse: (text) => parseCommand(text, { command: deps.command, clusters: names }),
     onlyCluster: names.length === 1 ? names[0] : undefined,
@@ -94,9 +101,9 @@ export function buildCommands(deps: RestoreCommandDeps & RetentionCommandDeps): 
     showClusters: (actor) => showClusters(deps, actor, () => overview(undefined)),
     showStatus: (actor, cluster) => showStatus(deps, actor, cluster, status),
     listSnapshots: (actor, wish) => listSnapshots(deps, actor, wish, entries),
-    showSnapshot: (actor, wish) => showSnapshot(deps, actor, wish),
+    showSnapshot: (actor, wish) => showSnapshot(deps, actor, wish, retention),
     holdSnapshot: (actor, wish, origin) => holdSnapshot(deps, actor, wish, origin),
-    releaseSnapshot: (actor, wish, origin) => releaseSnapshot(deps, actor, wish, origin),
+    releaseSnapshot: (actor, wish, origin) => releaseSnapshot(deps, actor, wish, origin, retention),
     requestBackup: (actor, request) => requestBackup(deps, actor, request),
     requestVerify: (actor, request) => requestVerify(deps, actor, request),
     ...buildRestoreCommands(deps),

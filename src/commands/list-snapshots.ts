@@ -13,9 +13,10 @@ import type { FoundHold } from '../stored/holds.ts';
 import { readOne } from '../stored/read-snapshots.ts';
 import type { CommandDeps } from './deps.ts';
 import { findCluster, inParallel, requirePermission } from './deps.ts';
+import { forecastSnapshot } from './forecast-snapshot.ts';
+import type { LookAtRetention, SnapshotForecast } from './forecast-snapshot.ts';
 import type { WantedSnapshot } from './hold-words.ts';
 import { knownSnapshot } from './known-snapshot.ts';
-import { lookAtEntries } from './look-at-stores.ts';
 import type { Entries } from './look-at-stores.ts';
 import { parseFilters } from './snapshot-filter.ts';
 
@@ -64,6 +65,8 @@ export interface SnapshotDetails extends SnapshotLine {
   readonly copies: readonly CopyDetails[];
   /** Stores that could not be listed: whether they have a copy is not known. */
   readonly away: readonly StoreProblem[];
+  /** What retention will do with it; undefined: it leaves it alone (another tool's), or that can't be told now. */
+  readonly retention: SnapshotForecast | undefined;
   /** What this person may do with it. */
   readonly may: { readonly hold: boolean; readonly restore: boolean };
 }
@@ -73,7 +76,10 @@ export interface CopyDetails extends SnapshotCopy {
   readonly problem: string | undefined;
 }
 
-type Deps = Pick<CommandDeps, 'clusters' | 'people' | 'command' | 'catalogue' | 'stores' | 'clock' | 'log' | 'nonce'>;
+type Deps = Pick<
+  CommandDeps,
+  'clusters' | 'people' | 'command' | 'catalogue' | 'stores' | 'calendar' | 'clock' | 'log' | 'nonce'
+>;
 
 const A_PAGE = 10;
 
@@ -118,13 +124,19 @@ export async function listSnapshots(
   };
 }
 
-/** Throws permission.denied, cluster.unknown, snapshot.unknown, command.invalid. */
-export async function showSnapshot(deps: Deps, actor: Person, wish: WantedSnapshot): Promise<SnapshotDetails> {
+/** `look`: at retention. Throws permission.denied, cluster.unknown, snapshot.unknown, command.invalid. */
+export async function showSnapshot(
+  deps: Deps,
+  actor: Person,
+  wish: WantedSnapshot,
+  look: LookAtRetention,
+): Promise<SnapshotDetails> {
   requirePermission(deps, actor, 'snapshots');
   const { spec, entry, problems } = await knownSnapshot(deps, wish);
-  const [line, copies] = await Promise.all([
+  const [line, copies, retention] = await Promise.all([
     lineOf(deps, spec, entry),
     Promise.all(entry.copies.map((copy) => copyDetails(deps, entry, copy))),
+    forecastSnapshot(deps, spec, entry, look),
   ]);
   return {
     ...line,
@@ -133,6 +145,7 @@ export async function showSnapshot(deps: Deps, actor: Person, wish: WantedSnapsh
     stores: spec.backup.stores,
     copies,
     away: problems,
+    retention,
     may: { hold: may(actor, 'hold', deps.people), restore: may(actor, 'restore', deps.people) },
   };
 }

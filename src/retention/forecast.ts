@@ -14,3 +14,14 @@ export function afterNextBackup(
   const each = stores.map(({ plan }, i) => forecast(plan, plans[i] ?? plan));
   return { plans, forecasts: (id) => each.flatMap((of) => of(id) ?? []) };
 }
+
+/** The look as it would be if nothing held this snapshot. */
+export function withoutHold({ facts, stores, ...look }: RetentionLook, id: string): RetentionLook {
+  const holds = new Map([...facts.holds].filter(([held]) => held !== id));
+  const without = { ...facts, holds };
+  return {
+    ...look,
+    facts: without,
+    stores: stores.map((store) => ({ ...store, plan: planStore(without, store.facts) })),
+  };
+}

@@ -62,27 +62,38 @@ export function inStores(
 
 /**
  * Puts the note beside the snapshot, and has the store itself keep it. Where the snapshot is not, or not any more, nothing
- * is left: throws snapshot.unknown. Also throws store.*; safe twice.
+ * is left: throws snapshot.unknown. `settled`: resolves once whoever looked for notes before this one lay there has removed
+ * what it wanted to remove. Also throws store.*; safe twice.
  */
 export async function placeHold(
   store: SnapshotStore,
   { note: key, object, manifest }: HoldKeys,
   note: HoldNote,
+  settled: () => Promise<void> = async () => undefined,
 ): Promise<void> {
-  if ((await store.stat(object)) === undefined) throw gone(store, object);
+  const parts = [object, manifest].filter((part) => part !== undefined);
+  const areThere = (keys: readonly string[]) =>
+    Promise.all(keys.map(async (each) => ((await store.stat(each)) === undefined ? [] : [each])));
+  const before = (await areThere(parts)).flat();
+  if (!before.includes(object)) throw gone(store, object);
   await store.put(key, Buffer.from(serialiseHold(note)));
-  // Retention looks for notes right before it removes: either it saw this one, or the object is gone by now.
-  if ((await store.stat(object)) === undefined) {
+  await settled();
+  if ((await areThere(before)).flat().length < before.length) {
     await store.remove(key);
     throw gone(store, object);
   }
-  for (const each of [object, manifest]) if (each !== undefined) await store.legalHold?.(each, true);
+  for (const part of before) await store.legalHold?.(part, true);
 }
 
 /** Takes off what `placeHold` put there; the note goes last. Throws store.*; safe twice, and when all is gone. */
-export async function liftHold(store: SnapshotStore, { note, object, manifest }: HoldKeys): Promise<void> {
-  for (const each of [object, manifest]) if (each !== undefined) await store.legalHold?.(each, false);
-  await store.remove(note);
+export async function liftHold(store: SnapshotStore, keys: HoldKeys): Promise<void> {
+  await liftLegalHold(store, keys);
+  await store.remove(keys.note);
+}
+
+/** The store itself lets go; the note stays. Throws store.*; safe twice, and when all is gone. */
+export async function liftLegalHold(store: SnapshotStore, { object, manifest }: Omit<HoldKeys, 'note'>): Promise<void> {
+  for (const part of [object, manifest]) if (part !== undefined) await store.legalHold?.(part, false);
 }
 
 /** The note in one store; undefined when there is none. Throws store.*. */

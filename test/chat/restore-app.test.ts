@@ -6,6 +6,7 @@ import { appFromManifest } from '../../deploy/local/workspace/manifest.ts';
 import { startWorkspace } from '../../deploy/local/workspace/server.ts';
 import type { Workspace } from '../../deploy/local/workspace/server.ts';
 import type { Message } from '../../deploy/local/workspace/state.ts';
+import { catalogue } from '../../src/adapters/catalogue.ts';
 import { systemClock } from '../../src/adapters/clock.ts';
 import { snapshotOption } from '../../src/chat/views/restore-form.ts';
 import { announcer } from '../../src/chat/announcer.ts';
@@ -18,10 +19,12 @@ import type { RestoreEvent } from '../../src/domain/event.ts';
 import type { ApprovalPolicy } from '../../src/domain/restore-policy.ts';
 import { progress, start } from '../../src/domain/restore-execution.ts';
 import type { RestoreRequest } from '../../src/domain/restore-request.ts';
+import { manifestKey, serialiseManifest } from '../../src/domain/snapshot.ts';
 import { announceRequest } from '../../src/restore/announce.ts';
 import { nodeFacts } from '../domain/restore-facts.ts';
 import { fakeEtcd } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
+import { memoryStore } from '../fakes/memory-store.ts';
 import { fakeOutbox } from '../fakes/outbox.ts';
 import { fakeRestoreRequests } from '../fakes/restore-requests.ts';
 import { fakeSentMessages } from '../fakes/sent-messages.ts';
@@ -30,7 +33,7 @@ import { done, policy, somebody } from '../support/requests.ts';
 import { restoreParts, restoreWorld } from '../support/restore-world.ts';
 import { nodeSpec, restorePolicy } from '../support/specs.ts';
 import { begun, ended, fetched, report } from './restore-samples.ts';
-import { catalogueOf, silentLog, spec, stored } from './samples.ts';
+import { catalogueOf, record, silentLog, spec, stored } from './samples.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -42,7 +45,7 @@ const [ADA, GRACE, LINUS, NOOR] = ['U0ADA00001', 'U0GRACE002', 'U0LINUS003', 'U0
 const APPROVERS = 'S0ADMINS01';
 const NODES = ['cp1', 'cp2', 'cp3'];
 
-async function world(approvals: Partial<ApprovalPolicy> = {}) {
+async function world(approvals: Partial<ApprovalPolicy> = {}, change: Partial<RestoreCommandDeps> = {}) {
   const workspace = await startWorkspace({ ...manifest });
   cleanups.push(() => workspace.close());
   const clock = systemClock;
@@ -79,6 +82,7 @@ async function world(approvals: Partial<ApprovalPolicy> = {}) {
     clock,
     publish,
     announce,
+    ...change,
   };
   const chat = await startChat({
     ...secrets,
@@ -415,5 +419,77 @@ describe('lists and files', () => {
     expect(dialogText(w.workspace, 'grace')).toContain('Check every node');
     await w.workspace.clickInView('grace', id, 'pages.previous');
     await dialog(w, 'grace', 'Page 1 of');
+  });
+});
+
+describe('stored snapshots', () => {
+  const id = '20261121T060000Z-17';
+  const hold = `prod-eu/${id}.hold.json`;
+  async function storedWorld() {
+    const stores = [memoryStore('ceph'), memoryStore('offsite')];
+    const made = record({ object: { ...record().object, size: 3 } });
+    for (const store of stores) {
+      await store.put(made.object.key, Buffer.from('abc'));
+      await store.put(manifestKey('prod-eu', id), Buffer.from(serialiseManifest(made)));
+    }
+    const byName = new Map(stores.map((store) => [store.name, store]));
+    const w = await world({}, { stores: byName, catalogue: catalogue(stores, () => ['ceph', 'offsite']) });
+    const held = (): number => stores.filter(({ objects }) => objects.has(hold)).length;
+    return { ...w, held };
+  }
+
+  test('from the list to the details, held there with a reason and an end, told in the results channel, and released', async () => {
+    const w = await storedWorld();
+    await w.workspace.runCommand('noor', 'general', '/etcd snapshots prod-eu 2026-11');
+    const list = await ephemeral(w, NOOR, '1 of 1 snapshot');
+    await click(w, 'noor', list, 'snapshot.details');
+    const details = await dialog(w, 'noor', 'sha256');
+    await w.workspace.clickInView('noor', details, 'snapshot.hold');
+    const form = await dialog(w, 'noor', 'Retention leaves');
+    const bad = { ...typed('reason', 'before the upgrade'), ...typed('end', 'soon') };
+    expect(JSON.stringify(await w.workspace.submit('noor', form, bad))).toContain('no end of a hold');
+    const good = { ...typed('reason', 'before the upgrade'), ...typed('end', '30d') };
+    expect(await w.workspace.submit('noor', form, good)).toMatchObject({ ok: true });
+    await dialog(w, 'noor', 'is held until');
+    expect(w.held()).toBe(2);
+    await w.workspace.waitForMessage('etcd-backups', (m) => m.text.includes('before the upgrade'));
+
+    await w.workspace.runCommand('noor', 'general', `/etcd snapshots prod-eu ${id}`);
+    const again = await dialog(w, 'noor', 'Change the hold');
+    await w.workspace.clickInView('noor', again, 'snapshot.release');
+    await dialog(w, 'noor', 'is released');
+    expect(w.held()).toBe(0);
+    await w.workspace.waitForMessage('etcd-backups', (m) => m.text.includes('was released by'));
+  });
+
+  test('held and released by typed words; without a reason a dialog asks for it', async () => {
+    const w = await storedWorld();
+    await w.workspace.runCommand('noor', 'general', `/etcd hold ${id} until 2099-12-31 the auditors ask`);
+    await ephemeral(w, NOOR, 'is held until');
+    expect(w.held()).toBe(2);
+    await w.workspace.runCommand('noor', 'general', `/etcd release prod-eu ${id}`);
+    await ephemeral(w, NOOR, 'is released');
+    expect(w.held()).toBe(0);
+    await w.workspace.runCommand('noor', 'general', `/etcd hold prod-eu ${id}`);
+    await dialog(w, 'noor', 'Retention leaves');
+  });
+
+  test('others may look, and ask for a restore from there, but not hold', async () => {
+    const w = await storedWorld();
+    await w.workspace.runCommand('ada', 'general', `/etcd hold prod-eu ${id} because`);
+    await ephemeral(w, ADA, 'You may not use');
+    expect(w.held()).toBe(0);
+    await w.workspace.runCommand('ada', 'general', `/etcd snapshots prod-eu ${id}`);
+    const details = await dialog(w, 'ada', 'sha256');
+    expect(dialogText(w.workspace, 'ada')).not.toContain('Hold…');
+    await w.workspace.clickInView('ada', details, 'snapshot.restore');
+    await dialog(w, 'ada', 'Make the plan');
+    expect(dialogText(w.workspace, 'ada')).toContain(id);
+  });
+
+  test('a snapshot that is not there says so in its dialog', async () => {
+    const w = await storedWorld();
+    await w.workspace.runCommand('noor', 'general', '/etcd snapshots prod-eu 20200101T000000Z-1');
+    await dialog(w, 'noor', 'There is no snapshot');
   });
 });

@@ -249,7 +249,8 @@ export function isBadRequest(error: unknown): boolean {
 
 /** The server does not have what was asked for: it does not know it, or this bucket has it not. */
 export function isNotOffered(error: unknown): boolean {
-  return [400, 405, 501].includes(statusOf(error) ?? 0);
+  // Servers say 400 of expired credentials and wrong regions too; those have meanings of their own.
+  return [400, 405, 501].includes(statusOf(error) ?? 0) && [other, writing].includes(meaningOf(error));
 }
 
 /** The credentials are good, but not for this; servers say the same of objects under a lock. */

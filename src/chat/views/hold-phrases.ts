@@ -1,9 +1,9 @@
 /** Owns how holds are spoken of: in lists, in messages and in answers. Pure. */
-import type { HoldAnswer } from '../../commands/hold-snapshot.ts';
+import type { HoldAnswer, ReleaseQuestion } from '../../commands/hold-snapshot.ts';
 import type { HoldState } from '../../commands/list-snapshots.ts';
 import type { HoldNote } from '../../domain/hold.ts';
 import type { HoldMessage } from '../../domain/hold-message.ts';
-import { bold, code, context, date, join, mention, message, mrk, plain, section } from '../blocks.ts';
+import { actions, bold, button, code, context, date, join, mention, message, mrk, plain, section } from '../blocks.ts';
 import type { MessageView, Mrkdwn } from '../blocks.ts';
 import { storeNames } from './backup.ts';
 
@@ -37,29 +37,48 @@ export function holdView({ cluster, snapshot, takenAt, change, stores }: HoldMes
   return message(join([line, ...left], '\n'), [section(line), ...left.map(context)]);
 }
 
+export const RELEASE_ACTION = 'snapshot.release-anyway';
+
+/** To the one who wants to release it: what comes of it, and a button that means it. */
+export function releaseQuestionView({ cluster, snapshot, takenAt, goes }: ReleaseQuestion): MessageView {
+  const what = mrk`Snapshot ${code(snapshot, 120)} of ${bold(cluster)} from ${date(takenAt)}`;
+  const from = storeNames(mrk`from`, goes?.map(({ store }) => store) ?? []);
+  const why =
+    from === undefined
+      ? mrk`What retention would do then can't be told just now.`
+      : mrk`*No other rule keeps it:* retention removes it for good after the next backup, ${from}.`;
+  const text = mrk`✋ ${what} is still held. ${why}`;
+  const release = button(RELEASE_ACTION, 'Release it', { cluster, snapshot }, { style: 'danger' });
+  return message(text, [section(text), actions([release])]);
+}
+
 /** To the one who asked. */
 export function holdAnswerView({ snapshot, change, before, stores, isQueueAway }: HoldAnswer): MessageView {
   const done = stores.filter(({ problem }) => problem === undefined).map(({ store }) => store);
-  const first =
-    change.kind === 'held'
-      ? join([
-          mrk`📌 ${code(snapshot, 120)} is held: retention leaves its copies alone in every store`,
-          change.note.until === undefined ? mrk`until somebody releases it` : mrk`until ${date(change.note.until)}`,
-        ])
-      : mrk`🔓 ${code(snapshot, 120)} is released: it goes once no rule of retention keeps it.`;
   const failed = stores.flatMap(({ store, problem }) =>
     problem === undefined ? [] : [mrk`⚠️ ${code(store)}: ${plain(problem.message, 300)} ${plain(problem.hint, 300)}`],
   );
-  const stillHeld = change.kind === 'released' && failed.length > 0;
   const again = isQueueAway
     ? mrk`The queue (Redis) is away, so this is not tried again by itself: do it again later.`
-    : mrk`It is tried again by itself for two days${stillHeld ? mrk`; until then the snapshot *stays held*` : mrk``}.`;
+    : mrk`It is tried again by itself for two days.`;
   const lines = [
-    first,
+    outcome(change, code(snapshot, 120), failed.length === 0),
     storeNames(change.kind === 'held' ? mrk`Noted in` : mrk`Released in`, done),
     change.kind === 'held' && before !== undefined ? mrk`Before, it was held ${noteText(before, 200)}` : undefined,
     ...failed.slice(0, 6),
     failed.length > 0 ? again : undefined,
   ];
   return message(join(lines, '\n'), [section(join(lines, '\n'))]);
+}
+
+/** A note in one store holds the copies in all: to be held it takes one, to be released all of them. */
+function outcome(change: HoldAnswer['change'], name: Mrkdwn, isWhole: boolean): Mrkdwn {
+  if (change.kind === 'released') {
+    return isWhole
+      ? mrk`🔓 ${name} is released: it goes once no rule of retention keeps it.`
+      : mrk`📌 ${name} *stays held* until every store has let go of it.`;
+  }
+  const { until } = change.note;
+  const end = until === undefined ? mrk`until somebody releases it` : mrk`until ${date(until)}`;
+  return mrk`📌 ${name} is held ${end}: retention leaves its copies alone in every store.`;
 }

@@ -110,11 +110,16 @@ function waiting({ cluster, stores, mayConfirm }: RetentionReport): readonly Kno
   });
 }
 
-/** Stores that say the same of a snapshot share a line. */
 function rowText({ id, takenAt, size, stores }: SnapshotRow): Mrkdwn {
+  const sign = stores.some(({ goesNext }) => goesNext) ? mrk`🗑` : mrk`•`;
+  return fit(mrk`${sign} ${code(id)} · ${date(takenAt)} · ${bytes(size)} · ${verdicts(stores)}`, 480);
+}
+
+/** Stores that say the same of a snapshot share a phrase. */
+export function verdicts(stores: readonly Forecast[]): Mrkdwn {
   const said = new Map<Mrkdwn, string[]>();
   for (const each of stores) said.set(verdict(each), [...(said.get(verdict(each)) ?? []), each.store]);
-  const verdicts = [...said].map(([words, names]) =>
+  const phrases = [...said].map(([words, names]) =>
     said.size === 1
       ? words
       : mrk`${join(
@@ -122,10 +127,10 @@ function rowText({ id, takenAt, size, stores }: SnapshotRow): Mrkdwn {
           ', ',
         )}: ${words}`,
   );
-  const sign = stores.some(({ goesNext }) => goesNext) ? mrk`🗑` : mrk`•`;
-  return fit(mrk`${sign} ${code(id)} · ${date(takenAt)} · ${bytes(size)} · ${join(verdicts, ' · ')}`, 480);
+  return join(phrases);
 }
 
+/** `kept: daily 2026-11-21; goes after 3 more backups`. */
 function verdict({ keeps, goes }: Forecast): Mrkdwn {
   const kept = keeps.slice(0, 8).map((words) => plain(words, 80));
   return kept.length === 0

@@ -28,6 +28,7 @@ import type { Mrkdwn } from '../blocks.ts';
 import { modal, textField } from '../modal-blocks.ts';
 import { keysOf, revision, triggeredBy } from './backup.ts';
 import { holdText } from './hold-phrases.ts';
+import { verdicts } from './retention.ts';
 import type { SnapshotValue } from './snapshots.ts';
 
 export const SNAPSHOT_ACTIONS = {
@@ -56,6 +57,7 @@ export function snapshotDialog(details: SnapshotDetails, channel: string, said?:
     section(mrk`*Copies*`),
     ...lines(copyLines(details).map((line) => fit(line, 900))),
     ...(hold === undefined ? [] : [section(holdBlock(hold))]),
+    section(retentionText(details)),
     ...away
       .slice(0, 4)
       .map((p) => context(mrk`⚠️ Store ${code(p.store)} could not be asked: ${plain(p.message)} ${plain(p.hint)}`)),
@@ -141,9 +143,17 @@ function holdBlock(hold: NonNullable<SnapshotDetails['hold']>): Mrkdwn {
   return mrk`${holdText(hold, LONGEST_HOLD_REASON)}${where === '' ? mrk`` : mrk`\nnoted in ${where}`}`;
 }
 
-function buttons({ hold, may, record, cluster }: SnapshotDetails, value: DialogValue): KnownBlock[] {
+/** What retention will do, and when. */
+function retentionText({ entry, retention }: SnapshotDetails): Mrkdwn {
+  if (entry.origin !== 'keyturn') return mrk`🧹 Retention leaves it alone: it is another tool's.`;
+  if (retention === undefined) return mrk`🧹 What retention will do with it can't be told just now.`;
+  const goesNext = retention.stores.some((store) => store.goesNext);
+  return fit(mrk`${goesNext ? mrk`🗑` : mrk`🧹`} Retention: ${verdicts(retention.stores)}`, 1500);
+}
+
+function buttons({ hold, may, record, retention }: SnapshotDetails, value: DialogValue): KnownBlock[] {
   const release = button(SNAPSHOT_ACTIONS.release, 'Release', value, {
-    confirm: confirmation('Release this snapshot?', `Retention of ${cluster} may remove it then, for good.`, 'Release'),
+    confirm: confirmation('Release this snapshot?', releaseWarning(retention), 'Release'),
   });
   const all = [
     ...(may.hold ? [button(SNAPSHOT_ACTIONS.hold, hold === undefined ? 'Hold…' : 'Change the hold…', value)] : []),
@@ -151,6 +161,13 @@ function buttons({ hold, may, record, cluster }: SnapshotDetails, value: DialogV
     ...(may.restore && record !== undefined ? [button(SNAPSHOT_ACTIONS.restore, 'Restore…', value)] : []),
   ];
   return all.length === 0 ? [] : [actions(all)];
+}
+
+function releaseWarning(retention: SnapshotDetails['retention']): string {
+  if (retention === undefined) return 'Retention may remove it then, for good.';
+  const stores = retention.released.filter(({ goesNext }) => goesNext).map(({ store }) => store);
+  if (stores.length === 0) return 'Retention keeps it for now by its other rules, and removes it once none keeps it.';
+  return `No other rule keeps it: retention removes it for good after the next backup, from ${stores.join(', ')}.`;
 }
 
 /** What the form brings back. */
@@ -174,7 +191,7 @@ export function holdForm(value: HoldFormValue): ModalView {
         most: LONGEST_HOLD_REASON,
       }),
       textField(HOLD_FIELDS.end, {
-        label: 'Until',
+        label: 'Until when',
         hint: `Empty: until somebody releases it. ${END_HINT}`,
         optional: true,
         most: 40,

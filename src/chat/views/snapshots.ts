@@ -24,6 +24,8 @@ import { snapshotSummary, storeNames } from './backup.ts';
 import { holdText } from './hold-phrases.ts';
 
 export const SNAPSHOTS_PAGER = 'snapshots';
+/** Ten snapshots with their buttons are nearly all that Slack takes. */
+const PROBLEMS_SHOWN = 3;
 export const DETAILS_ACTION = 'snapshot.details';
 
 /** What a button around one snapshot brings back. */
@@ -42,10 +44,10 @@ export function snapshotsView(report: SnapshotsReport): MessageView {
       ? []
       : [context(mrk`${plural(increments, 'increment')} of another tool left out: they are no snapshots.`)]),
     ...report.problems
-      .slice(0, 6)
+      .slice(0, PROBLEMS_SHOWN)
       .map((p) =>
         context(
-          mrk`⚠️ Store ${code(p.store)} could not be asked, what only it holds is missing here: ${plain(p.message)} ${plain(p.hint)}`,
+          mrk`⚠️ Store ${code(p.store)} could not be asked, what only it holds is missing here: ${plain(p.message, 200)} ${plain(p.hint, 200)}`,
         ),
       ),
     ...pager(SNAPSHOTS_PAGER, report.page, report.pages, { cluster, filters }),

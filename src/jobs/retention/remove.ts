@@ -5,12 +5,14 @@
 import { KeyturnError, toProblem } from '../../domain/error.ts';
 import type { Problem } from '../../domain/error.ts';
 import { isHeld } from '../../domain/retention.ts';
+import type { Hold } from '../../domain/retention.ts';
 import { ALWAYS_ALLOWED } from '../../domain/retention-plan.ts';
 import type { Planned, StorePlan } from '../../domain/retention-plan.ts';
 import { manifestKey } from '../../domain/snapshot.ts';
 import { keysOf } from '../../domain/snapshot-entry.ts';
 import type { SnapshotStore } from '../../ports.ts';
 import { holdOn, requestedOf } from '../../retention/look.ts';
+import { liftLegalHold } from '../../stored/holds.ts';
 import { patiently } from './deps.ts';
 import type { Run } from './deps.ts';
 
@@ -63,7 +65,10 @@ const PROTECTED: Outcome = { kind: 'protected' };
 
 async function removeOne(run: Run, store: SnapshotStore, planned: Planned): Promise<Outcome> {
   try {
-    if (await isHeldNow(run, planned)) return PROTECTED;
+    const hold = await holdNow(run, planned);
+    if (hold !== undefined && isHeld(hold, run.deps.clock.now())) return PROTECTED;
+    // One that has ended may still be the store's own legal hold.
+    if (hold !== undefined) await letGo(run, store, planned);
     await removeKeys(run, store, planned);
     return { kind: 'removed' };
   } catch (error) {
@@ -74,10 +79,14 @@ async function removeOne(run: Run, store: SnapshotStore, planned: Planned): Prom
 }
 
 /** Somebody may have held it since the look. */
-async function isHeldNow({ spec, deps }: Run, { id }: Planned): Promise<boolean> {
+function holdNow({ spec, deps }: Run, { id }: Planned): Promise<Hold | undefined> {
   const stores = spec.backup.stores.flatMap((name) => deps.stores.get(name) ?? []);
-  const hold = await patiently(deps, stores.map(({ name }) => name).join(', '), holdOn(stores, spec.name, id));
-  return hold !== undefined && isHeld(hold, deps.clock.now());
+  return patiently(deps, stores.map(({ name }) => name).join(', '), holdOn(stores, spec.name, id));
+}
+
+function letGo({ spec, deps }: Run, store: SnapshotStore, { id, key }: Planned): Promise<void> {
+  const keys = { object: key, manifest: manifestKey(spec.name, id) };
+  return patiently(deps, store.name, liftLegalHold(store, keys));
 }
 
 /** An object that is locked gets its manifest back: a snapshot that must stay stays whole. */
