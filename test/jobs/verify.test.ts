@@ -123,7 +123,7 @@ test('a store that is away, slow or breaks off says nothing of its copy', async 
 test('a store that gives other bytes with each read is a store with a problem, and its copy is not marked', async () => {
   const world = copiesWorld();
   stock([world.ceph]);
-  const { read } = world.ceph;
+  const read = world.ceph.read.bind(world.ceph);
   let reads = 0;
   world.ceph.read = async (key, signal) => {
     flip(world.ceph, OBJECT, (reads += 1));
@@ -136,7 +136,7 @@ test('a store that gives other bytes with each read is a store with a problem, a
 test('what was read wrong once and right the second time is whole', async () => {
   const world = copiesWorld();
   stock([world.ceph]);
-  const { read } = world.ceph;
+  const read = world.ceph.read.bind(world.ceph);
   let reads = 0;
   flip(world.ceph, OBJECT, 3);
   world.ceph.read = async (key, signal) => {
