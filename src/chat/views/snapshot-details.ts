@@ -13,7 +13,6 @@ import {
   code,
   confirmation,
   context,
-  count,
   date,
   duration,
   fit,

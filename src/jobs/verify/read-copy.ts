@@ -116,7 +116,7 @@ export async function readThrough(
     const inside =
       encoding === undefined ? {} : await lookInside(coder.decode(encoding, measure.of(bytes), signal), encoding);
     // What could not be decoded is still to be read to its end: its bytes may be right.
-    for await (const chunk of measure.of(bytes)) void chunk;
+    await toItsEnd(measure.of(bytes));
     const stored = measure.finish();
     if (stored.size !== listed.size) throw inside.error ?? endedEarly(store.name, key, stored.size, listed.size);
     return { stored, inside };
@@ -168,6 +168,10 @@ async function lookInside(chunks: AsyncIterable<Uint8Array>, { recipients }: Enc
 function goingOn(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const source = chunks[Symbol.asyncIterator]();
   return { [Symbol.asyncIterator]: () => ({ next: () => source.next() }) };
+}
+
+async function toItsEnd(chunks: AsyncIterator<Uint8Array>): Promise<void> {
+  for (let isDone = false; !isDone;) isDone = (await chunks.next()).done === true;
 }
 
 async function* atRate(
