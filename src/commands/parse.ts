@@ -99,8 +99,6 @@ export function parseCommand(text: string, vocabulary: Vocabulary): Request {
       return { action: word.action, cluster: namedCluster(name, word, vocabulary) };
     case 'runbook':
       return { action: 'runbook', cluster: namedCluster(name, word, vocabulary), snapshot };
-    case 'verify':
-      return { action: 'verify', ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
     case 'audit':
     case 'cleanup':
       return { action: word.action, request: requestId(name, word, vocabulary) };

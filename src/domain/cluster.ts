@@ -43,7 +43,7 @@ export interface BackupPolicy {
   /** Bytes a second read from etcd; undefined: as fast as it goes. */
   readonly rateLimit: number | undefined;
   /** Of new snapshots. */
-  readonly compression: Encoding['compression'];
+  readonly compression: Exclude<Encoding['compression'], 'gzip'>;
   /** Attempts in all, at least 1. */
   readonly attempts: number;
 }

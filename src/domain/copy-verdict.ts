@@ -8,6 +8,8 @@ export type CopyVerdict =
   | { readonly kind: 'damaged'; readonly found: string }
   /** It fits its own manifest, and another store's manifest says something else; nobody can tell which is right. */
   | { readonly kind: 'disputed'; readonly found: string }
+  /** Another tool's, which can't be taken up. `found`: why, in words that go on after a colon. */
+  | { readonly kind: 'refused'; readonly found: string }
   /** The store has no object of it, or no manifest. */
   | { readonly kind: 'missing' }
   /** The store could not say: that is no word on the copy. */

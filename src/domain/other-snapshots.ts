@@ -38,3 +38,9 @@ function timeOf(iso: string): string | undefined {
   const at = new Date(iso);
   return !Number.isNaN(at.getTime()) && at.toISOString() === iso ? iso : undefined;
 }
+
+/** The last revision in it, decimal; undefined: the name tells none. */
+export function revisionInName(name: string): string | undefined {
+  const [, kind, last] = /(?:^|\/)(Full)-\d+-(\d{1,19})-\d{1,11}(?:\.|$)/.exec(name) ?? [];
+  return kind === undefined || last === undefined || /^0+$/.test(last) ? undefined : BigInt(last).toString();
+}

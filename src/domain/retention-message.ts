@@ -99,6 +99,9 @@ function afterConfirmed(
 ): RetentionQuestion {
   if (result === undefined || result.removed.count === 0) {
     const why = result?.problem ?? problem;
+    // Then it was asked anew already, or nobody needs to be asked any more.
+    if (why?.code === 'retention.not-now')
+      return before.phase.kind === 'confirmed' ? { ...before, phase: { kind: 'outdated', at }, at } : before;
     if (why === undefined && result?.locked === undefined) return { ...before, phase: { kind: 'outdated', at }, at };
     const note = why === undefined ? (result?.locked?.message ?? '') : `${why.message} ${why.hint}`;
     return { ...before, phase: { kind: 'asking' }, note, at };

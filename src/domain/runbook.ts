@@ -11,7 +11,7 @@ export function renderRunbook(plan: Plan): string {
     '',
     `Plan \`${planDigest(plan)}\`, request ${inline(plan.request)}.`,
     '',
-    `- Snapshot: ${inline(snapshot.object.key)}, ${snapshot.size} bytes, sha256 \`${snapshot.sha256}\`, revision ${snapshot.revision}`,
+    `- Snapshot: ${inline(snapshot.object.key)}, ${snapshot.size} bytes, sha256 \`${snapshot.sha256}\`, revision ${snapshot.revision === '0' ? 'unknown' : snapshot.revision}`,
     `- Lost: everything written after ${snapshot.takenAt}, when the snapshot was taken`,
     `- Mode: ${plan.mode === 'all-members' ? 'the snapshot is restored on every member' : 'one member is restored, the others join it with empty data'}`,
     `- Token of the new cluster: ${inline(plan.token)}`,
@@ -44,6 +44,7 @@ function decodingLines({ object, encoding }: Plan['snapshot']): readonly string[
   const steps = [
     ...(encryption === 'age' ? [isPassphrase ? `age -d ${file}` : `age -d -i IDENTITY_FILE ${file}`] : []),
     ...(compression === 'zstd' ? [encryption === 'age' ? 'zstd -d' : `zstd -d -c ${file}`] : []),
+    ...(compression === 'gzip' ? [`gzip -d -c ${file}`] : []),
   ];
   return [
     '',
@@ -55,7 +56,7 @@ function decodingLines({ object, encoding }: Plan['snapshot']): readonly string[
 }
 
 function wordsFor({ compression, encryption }: Plan['snapshot']['encoding']): string {
-  return [...(compression === 'zstd' ? ['compressed'] : []), ...(encryption === 'age' ? ['encrypted'] : [])].join(
+  return [...(compression === 'none' ? [] : ['compressed']), ...(encryption === 'age' ? ['encrypted'] : [])].join(
     ' and ',
   );
 }

@@ -10,7 +10,8 @@ export const MANIFEST_FORMAT = 2;
 
 /** How the stored object is made of the snapshot: compressed first, then encrypted. */
 export interface Encoding {
-  readonly compression: 'none' | 'zstd';
+  /** 'gzip': only what other tools have written. */
+  readonly compression: 'none' | 'zstd' | 'gzip';
   readonly encryption: 'none' | 'age';
   /** Whose identity opens it: public age recipients, or `passphrase`; empty without encryption. */
   readonly recipients: readonly string[];
@@ -35,7 +36,7 @@ export interface SnapshotRecord {
   readonly member: { readonly id: string; readonly name: string; readonly node: string; readonly isLeader: boolean };
   readonly etcdVersion: string;
   readonly keyturnVersion: string;
-  /** Store revision just before and just after the stream, decimal: the snapshot lies in between. */
+  /** Store revision just before and just after the stream, decimal: the snapshot lies in between. `0`: not known. */
   readonly revisionBefore: string;
   readonly revisionAfter: string;
   /** Live keys just before the stream. */
@@ -46,8 +47,11 @@ export interface SnapshotRecord {
   /** The snapshot as etcd gave it, trailer included; equal to `object` without compression and encryption. */
   readonly size: number;
   readonly sha256: string;
-  /** How the bytes were had: etcd's stream through SSH, or `etcdctl snapshot save` on the node. */
-  readonly source: 'stream' | 'etcdctl';
+  /**
+   * How the bytes were had: etcd's stream through SSH, `etcdctl snapshot save` on the node, or 'found': another tool has
+   * written them. Of those cluster id, member, version of etcd and keys are not known (`0` and `unknown`).
+   */
+  readonly source: 'stream' | 'etcdctl' | 'found';
   /** Start of the read; RPO is held against this. */
   readonly takenAt: string;
   readonly durationMs: number;
@@ -140,6 +144,11 @@ export function isOwnObject(cluster: string, key: string): boolean {
 /** The manifest that makes this object a snapshot. */
 export function manifestKeyOf(objectKey: string): string {
   return objectKey.replace(OBJECT_SUFFIX, MANIFEST_SUFFIX);
+}
+
+/** Another tool's: much of its record is not known. */
+export function isFound({ source }: Pick<SnapshotRecord, 'source'>): boolean {
+  return source === 'found';
 }
 
 /** Only verified snapshots count against the RPO: etcd's own hash fitted what was read. */
@@ -263,7 +272,7 @@ const firstShape: Readonly<Record<Exclude<keyof SnapshotRecord, 'encoding'>, Che
   object: { key: name, size: count, sha256 },
   size: count,
   sha256,
-  source: oneOf('stream', 'etcdctl'),
+  source: oneOf('stream', 'etcdctl', 'found'),
   takenAt: time,
   durationMs: count,
   operation: name,
@@ -272,7 +281,7 @@ const firstShape: Readonly<Record<Exclude<keyof SnapshotRecord, 'encoding'>, Che
 };
 const sealedShape = {
   ...firstShape,
-  encoding: { compression: oneOf('none', 'zstd'), encryption: oneOf('none', 'age'), recipients: listOf(name) },
+  encoding: { compression: oneOf('none', 'zstd', 'gzip'), encryption: oneOf('none', 'age'), recipients: listOf(name) },
   seal: sha256,
 };
 

@@ -16,6 +16,7 @@ import type { StoreLook } from '../retention/look.ts';
 import { BUSY_WAIT_MS } from './leftovers.ts';
 import { patiently } from './retention/deps.ts';
 import type { RetentionDeps, Run } from './retention/deps.ts';
+import { goneBefore, isRestOfBegun, rememberBegun } from './retention/begun.ts';
 import { removeAll } from './retention/remove.ts';
 import type { Removal } from './retention/remove.ts';
 import { tidyStrays } from './retention/strays.ts';
@@ -73,7 +74,7 @@ async function runOnce(
     [];
   for (const store of look.stores) {
     if (job.confirmed !== undefined && job.confirmed.store !== store.facts.store) continue;
-    results.push({ ...(await runStore(run, job, store)), plan: store.plan });
+    results.push({ ...(await runStore(run, job, context, store)), plan: store.plan });
   }
   const strays: StrayList | undefined = job.confirmed === undefined ? await tidyStrays(run, look) : undefined;
   return { stores: results.map(({ result }) => result), total: totalOf(results), strays, problem: undefined };
@@ -102,39 +103,44 @@ function runOf(job: RetentionJob, context: JobContext, deps: RetentionDeps, spec
 async function runStore(
   run: Run,
   job: RetentionJob,
+  context: JobContext,
   look: StoreLook,
 ): Promise<{ readonly result: StoreResult; readonly removed: readonly Planned[] }> {
   const { plan, blocked, isListed } = look;
+  // A store that can't be listed says nothing of what an earlier attempt removed.
+  const before = isListed ? goneBefore(context, plan) : [];
   const none = (change: Partial<StoreResult>) => ({
-    result: { ...resultOf(plan, NOTHING_REMOVED), isKnown: isListed, ...change },
-    removed: [],
+    result: { ...resultOf(plan, NOTHING_REMOVED, before), isKnown: isListed, ...change },
+    removed: before,
   });
   const store = run.deps.stores.get(plan.store);
   if (store === undefined || blocked !== undefined) return none({ problem: blocked, isKnown: false });
   if (plan.goes.length === 0) return none({});
   const { confirmed } = job;
-  if (confirmed !== undefined && confirmed.digest !== plan.digest) {
+  const goesOn = isRestOfBegun(context, plan);
+  if (confirmed !== undefined && confirmed.digest !== plan.digest && !goesOn) {
     if (plan.mustAsk) await ask(run, plan, confirmed.by);
     return none({ asks: plan.mustAsk, problem: notConfirmed(plan.store) });
   }
-  if (confirmed === undefined && plan.mustAsk) {
+  if (confirmed === undefined && plan.mustAsk && !goesOn) {
     await ask(run, plan, undefined);
     return none({ asks: true });
   }
   const begins = { store: plan.store, policy: plan.policy, removes: copyList(plan.goes), confirmed };
   await run.deps.publish({ ...base(job, run.deps), type: 'retention.begins', ...begins });
+  await rememberBegun(context, plan);
   const removal = await removeAll(run, store, plan);
-  return { result: resultOf(plan, removal), removed: removal.removed };
+  return { result: resultOf(plan, removal, before), removed: [...before, ...removal.removed] };
 }
 
 const NOTHING_REMOVED: Removal = { removed: [], locked: [], problem: undefined };
 
-function resultOf(plan: StorePlan, { removed, locked, problem }: Removal): StoreResult {
+function resultOf(plan: StorePlan, { removed, locked, problem }: Removal, before: readonly Planned[]): StoreResult {
   const [first] = locked;
   return {
     store: plan.store,
     policy: plan.policy,
-    removed: copyList(removed),
+    removed: copyList([...before, ...removed]),
     keeps: plan.keeps.length + plan.goes.length - removed.length,
     keptBy: keptByRule(plan.keeps),
     locked: first && {

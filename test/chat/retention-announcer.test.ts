@@ -98,9 +98,15 @@ describe('the question', () => {
     const confirmed = { store: 'ceph', digest: asks().digest, by: 'U0ADA00001' };
     await w.publish(asks(), clicked('confirmed', at('06:05')));
     await w.publish(asks({ at: at('06:06'), digest: 'd2', notNow: 'U0ADA00001' }));
-    await w.publish(done(at('06:07'), [asking], { confirmed }));
+    const problem = { code: 'retention.not-now', message: 'Others.', hint: 'Look.' } as const;
+    await w.publish(done(at('06:07'), [{ ...asking, problem }], { confirmed }));
     expect((await w.question(1))?.phase.kind).toBe('outdated');
-    expect(await w.question(2)).toMatchObject({ asked: { digest: 'd2', notNow: 'U0ADA00001' } });
+    expect(await w.question(2)).toMatchObject({
+      asked: { digest: 'd2', notNow: 'U0ADA00001' },
+      phase: { kind: 'asking' },
+    });
+    expect(await w.question(2)).not.toHaveProperty('note');
+    expect(await w.trouble()).toBe(undefined);
   });
 
   test('to which somebody said “not now” is edited quietly for a week, then asked aloud', async () => {

@@ -6,6 +6,7 @@ import { showRetention } from '../../src/commands/show-retention.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
 import type { KeyturnEvent } from '../../src/domain/event.ts';
 import { person } from '../chat/samples.ts';
+import type { FakeClock } from '../fakes/clock.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { CLUSTER, hold, idOf, put, retentionWorld } from '../jobs/retention-world.ts';
 import { refusalOf, restoreWorld } from '../support/restore-world.ts';
@@ -149,7 +150,7 @@ describe('a person’s word', () => {
     const w = await world();
     const digest = await w.digest();
     await confirmRetention(w.deps, w.click(digest));
-    await (w.clock as unknown as { advance(ms: number): Promise<void> }).advance(600_000);
+    await (w.clock as FakeClock).advance(600_000);
     expect((await confirmRetention(w.deps, w.click(digest))).kind).toBe('queued');
   });
 });

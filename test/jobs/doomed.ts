@@ -60,7 +60,7 @@ export function doomed(world: CopiesWorld, context: JobContext, at: number) {
   };
   return {
     deps,
-    context: { ...context, remember: one(context.remember, true) } satisfies JobContext,
+    context: { ...context, remember: one((value: string) => context.remember(value), true) } satisfies JobContext,
     isDead: () => chances >= at,
   };
 }

@@ -79,7 +79,7 @@ test('a store that spoils the copy again keeps the mark, and is tried again', as
   stock([world.ceph, world.nas]);
   flip(world.nas, OBJECT, 5);
   await verify(world);
-  const { read } = world.nas;
+  const read = world.nas.read.bind(world.nas);
   world.nas.read = async (key, signal) => {
     put(world.nas, OBJECT, Buffer.from(SMALL).fill(0));
     return read(key, signal);
@@ -154,7 +154,7 @@ test('it waits while the cluster is busy, and lets a restore by that has its app
 test('a restore that is approved in the middle ends the repair, which leaves nothing and goes on later', async () => {
   const world = copiesWorld();
   stock([world.ceph]);
-  const { beginUpload } = world.nas;
+  const beginUpload = world.nas.beginUpload.bind(world.nas);
   world.nas.beginUpload = async (key, signal) => {
     const upload = await beginUpload(key, signal);
     world.ask({ ...request(), state: 'approved' });
@@ -171,7 +171,7 @@ test('a restore that is approved in the middle ends the repair, which leaves not
 test('a lease that is lost in the middle ends the repair before its manifest', async () => {
   const world = copiesWorld();
   stock([world.ceph]);
-  const { beginUpload } = world.nas;
+  const beginUpload = world.nas.beginUpload.bind(world.nas);
   world.nas.beginUpload = async (key, signal) => {
     const upload = await beginUpload(key, signal);
     world.lease.lose('prod-eu');

@@ -3,19 +3,23 @@ import { describe, expect, test } from 'vitest';
 import { KeyturnError } from '../../src/domain/error.ts';
 import type { FoundStray } from '../../src/domain/retention-event.ts';
 import { damageKey, holdKey, manifestKey, objectKey, serialiseManifest } from '../../src/domain/snapshot.ts';
+import type { FakeClock } from '../fakes/clock.ts';
 import type { MemoryStore } from '../fakes/memory-store.ts';
 import { snapshotRecord } from '../fakes/snapshot-record.ts';
 import { CLUSTER, hold, idOf, put, rest, retentionWorld, whole } from './retention-world.ts';
 
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const OLD = new Date(Date.parse('2026-11-21T06:10:00.000Z') - DAY - 1);
 
 /** As if it had been written more than a day ago. */
 function age(store: MemoryStore, ...keys: readonly string[]): void {
-  for (const key of keys) {
-    const object = store.objects.get(key);
-    if (object !== undefined) store.objects.set(key, { ...object, modifiedAt: OLD });
-  }
+  for (const key of keys) writtenAt(store, key, OLD);
+}
+
+function writtenAt(store: MemoryStore, key: string, modifiedAt: Date): void {
+  const object = store.objects.get(key);
+  if (object !== undefined) store.objects.set(key, { ...object, modifiedAt });
 }
 
 /** The world after one run: what became of each stray in ceph, by its key. */
@@ -41,8 +45,11 @@ describe('an object without a manifest', () => {
   test('waits for its grace, is told meanwhile, and is removed after it', async () => {
     const world = await retentionWorld({ count: 3 });
     await world.ceph.put(OBJECT, Buffer.from('xyz'));
+    // Somebody may be making a copy: nobody is alarmed.
+    expect(await fates(world)).toEqual({ [OBJECT]: 'spared' });
+    writtenAt(world.ceph, OBJECT, new Date(OLD.getTime() + 2 * HOUR));
     expect(await fates(world)).toEqual({ [OBJECT]: 'waits' });
-    expect(world.told('retention.done')[0]?.strays).toMatchObject({ count: 1, bytes: 3 });
+    expect(world.told('retention.done')[1]?.strays).toMatchObject({ count: 1, bytes: 3 });
     age(world.ceph, OBJECT);
     expect(await fates(world)).toEqual({ [OBJECT]: 'removed' });
     expect(rest(world.ceph)).toEqual([]);
@@ -91,6 +98,17 @@ describe('an object without a manifest', () => {
     };
     expect(await fates(world)).toEqual({ [OBJECT]: 'left' });
     expect(whole(world.ceph)).toContain(GONE);
+  });
+
+  test('that was written anew since the listing stays', async () => {
+    const world = await worldWith(OBJECT);
+    const stat = world.ceph.stat.bind(world.ceph);
+    world.ceph.stat = async (key) => {
+      if (key === OBJECT) await world.ceph.put(OBJECT, Buffer.from('new'));
+      return stat(key);
+    };
+    expect(await fates(world)).toEqual({ [OBJECT]: 'left' });
+    expect(rest(world.ceph)).toEqual([OBJECT]);
   });
 
   test("of another tool's naming is nobody's stray", async () => {
@@ -165,8 +183,10 @@ describe('an open upload', () => {
     const world = await retentionWorld({ count: 3 });
     await begin(world, OBJECT);
     await begin(world, `${CLUSTER}/backup.tar`);
+    expect(await fates(world)).toEqual({ [OBJECT]: 'spared' });
+    await (world.clock as FakeClock).advance(2 * HOUR);
     expect(await fates(world)).toEqual({ [OBJECT]: 'waits' });
-    await (world.clock as unknown as { advance(ms: number): Promise<void> }).advance(DAY + 1);
+    await (world.clock as FakeClock).advance(DAY);
     expect(await fates(world)).toEqual({ [OBJECT]: 'removed' });
     expect(await open(world)).toEqual([`${CLUSTER}/backup.tar`]);
   });

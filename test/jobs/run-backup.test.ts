@@ -98,6 +98,16 @@ describe('a store that fails', () => {
     expect(sweeps).toMatchObject([{ kind: 'sweep', store: 'ceph', cluster: 'prod-eu' }]);
   });
 
+  test('gets its copy later, by a repair that is queued once', async () => {
+    const { deps, ceph, queue } = fakeWorld();
+    ceph.fail('upload.write', storeAway);
+    const context = jobContext();
+    await runBackup(job, context, deps);
+    await runBackup(job, jobContext({ attempt: 2, remembered: context.remembered }), deps);
+    const repairs = queue.jobs.filter((entry) => entry.job.kind === 'repair');
+    expect(repairs).toMatchObject([{ attempts: 50, job: { store: 'ceph', snapshot: context.remembered[0] } }]);
+  });
+
   test('and gives back another manifest than was written keeps neither manifest nor object', async () => {
     const { deps, ceph, nas, events } = fakeWorld();
     const get = ceph.get.bind(ceph);

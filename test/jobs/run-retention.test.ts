@@ -4,6 +4,7 @@ import { KeyturnError } from '../../src/domain/error.ts';
 import { damageKey, holdKey, manifestKey, objectKey } from '../../src/domain/snapshot.ts';
 import { BUSY_WAIT_MS } from '../../src/jobs/leftovers.ts';
 import type { FakeClock } from '../fakes/clock.ts';
+import { jobContext } from './world.ts';
 import { CLUSTER, damage, hold, idOf, idsOf, put, rest, retentionWorld, whole } from './retention-world.ts';
 
 const AWAY = new KeyturnError('store.unreachable', 'Store nas does not answer.', { hint: 'Start it.' });
@@ -277,6 +278,24 @@ describe('more than the share at once', () => {
     expect(whole(world.nas)).toHaveLength(20);
     expect(world.told('retention.begins')).toMatchObject([{ store: 'ceph', confirmed: world.confirmed }]);
     expect(world.told('retention.done')).toMatchObject([{ confirmed: world.confirmed, stores: [{ store: 'ceph' }] }]);
+  });
+
+  test('a worker that died in the middle is followed by one that goes on, and tells all of it', async () => {
+    const world = await asked();
+    const remove = world.ceph.remove.bind(world.ceph);
+    let calls = 0;
+    world.ceph.remove = async (key) => {
+      calls += 1;
+      if (calls === 22) world.lease.lose(CLUSTER);
+      await remove(key);
+    };
+    const context = jobContext();
+    await expect(world.run(world.again, context)).rejects.toMatchObject({ code: 'lease.lost' });
+    expect(whole(world.ceph).length).toBeGreaterThan(5);
+    expect(whole(world.ceph).length).toBeLessThan(20);
+    await world.run(world.again, { attempt: 2, remembered: context.remembered });
+    expect(whole(world.ceph)).toEqual(NEWEST_5);
+    expect(result(world, 'ceph')).toMatchObject({ removed: { count: 15, bytes: 1500 }, keeps: 5, problem: undefined });
   });
 
   test('of something else removes nothing, and asks anew', async () => {

@@ -92,7 +92,7 @@ test('a scrub ends after some minutes, and the next one goes on where it was', a
   const late = new Date(world.clock.now().getTime() - 31 * DAY);
   for (let hour = 0; hour < 6; hour += 1)
     await world.scrubMemory.setRead('prod-eu', `ceph/${objectKey('prod-eu', idAt(hour))}`, late);
-  const { read } = world.ceph;
+  const read = world.ceph.read.bind(world.ceph);
   world.ceph.read = async (key, signal) => {
     const stream = await read(key, signal);
     await world.clock.advance(90_000);

@@ -1,17 +1,20 @@
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseDamage } from '../../src/domain/damage.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
 import type { VerifyJob } from '../../src/domain/job.ts';
-import { damageKey, manifestKey, objectKey, serialiseManifest, type Encoding } from '../../src/domain/snapshot.ts';
+import { damageKey, manifestKey, objectKey, serialiseManifest } from '../../src/domain/snapshot.ts';
+import { FAKE_ENCODING } from '../fakes/snapshot-coder.ts';
 import { runVerify } from '../../src/jobs/verify/run-verify.ts';
 import { bodyOf, copiesWorld, flip, ID, put, SMALL, stock, type CopiesWorld } from './copies-world.ts';
 import { jobContext } from './world.ts';
 
 const OBJECT = objectKey('prod-eu', ID);
 const MANIFEST = manifestKey('prod-eu', ID);
+const NOT_ENCODED = Buffer.from(SMALL).reverse();
 const MARK = damageKey('prod-eu', ID);
-const SEALED: Encoding = { compression: 'none', encryption: 'age', recipients: ['age1abc'] };
 
 const job: VerifyJob = {
   kind: 'verify',
@@ -93,17 +96,25 @@ test('bytes that fit the manifest and are no whole snapshot are damaged', async 
 
 test('an encrypted copy is opened where there is an identity; without one its bytes are all that is known, and that is told', async () => {
   const world = copiesWorld();
-  const body = Buffer.concat([Buffer.from('fake encryption\n'), SMALL.map((byte) => byte ^ 0x5a)]);
-  stock([world.ceph], { encoding: SEALED }, { body });
+  const body = await buffer(world.coder.encode(FAKE_ENCODING, Readable.from([SMALL]), new AbortController().signal));
+  stock([world.ceph], { encoding: FAKE_ENCODING }, { body });
   expect(await verify(world)).toMatchObject({ ceph: { kind: 'whole', unopened: undefined } });
   world.coder.hasIdentity = false;
   expect(await verify(world)).toMatchObject({
     ceph: { kind: 'whole', unopened: { code: 'encryption.no-identity' } },
   });
-  stock([world.ceph], { encoding: SEALED }, { body: SMALL });
+  stock([world.ceph], { encoding: FAKE_ENCODING }, { body: NOT_ENCODED });
   world.coder.hasIdentity = true;
   expect(await verify(world)).toMatchObject({
-    ceph: { kind: 'damaged', found: "it can't be decoded: the header is not right" },
+    ceph: { kind: 'damaged', found: "it can't be decoded: the encoded bytes are damaged" },
+  });
+});
+
+test('with another passphrase than it was encrypted with a copy is not opened, and not called damaged', async () => {
+  const world = copiesWorld();
+  stock([world.ceph], { encoding: { ...FAKE_ENCODING, recipients: ['passphrase'] } }, { body: NOT_ENCODED });
+  expect(await verify(world)).toMatchObject({
+    ceph: { kind: 'whole', unopened: { code: 'snapshot.damaged', message: 'The encoded bytes are damaged.' } },
   });
 });
 
@@ -123,7 +134,7 @@ test('a store that is away, slow or breaks off says nothing of its copy', async 
 test('a store that gives other bytes with each read is a store with a problem, and its copy is not marked', async () => {
   const world = copiesWorld();
   stock([world.ceph]);
-  const { read } = world.ceph;
+  const read = world.ceph.read.bind(world.ceph);
   let reads = 0;
   world.ceph.read = async (key, signal) => {
     flip(world.ceph, OBJECT, (reads += 1));
@@ -136,7 +147,7 @@ test('a store that gives other bytes with each read is a store with a problem, a
 test('what was read wrong once and right the second time is whole', async () => {
   const world = copiesWorld();
   stock([world.ceph]);
-  const { read } = world.ceph;
+  const read = world.ceph.read.bind(world.ceph);
   let reads = 0;
   flip(world.ceph, OBJECT, 3);
   world.ceph.read = async (key, signal) => {

@@ -14,6 +14,7 @@ function scheduled(spec = clusterSpec()) {
     deps,
     look: () => queueDueBackups(deps),
     ids: () => world.queue.jobs.map((entry) => entry.job.id),
+    backups: () => world.queue.jobs.filter((entry) => entry.job.kind === 'backup'),
   };
 }
 
@@ -52,11 +53,10 @@ describe('a schedule', () => {
     const world = scheduled();
     await runBackup(job, jobContext(), fakeDeps(world));
     await world.look();
-    const backups = () => world.queue.jobs.filter((each) => each.job.kind === 'backup');
-    expect(backups()).toEqual([]);
+    expect(world.backups()).toEqual([]);
     await world.clock.advance(HOUR);
     await world.look();
-    expect(backups()).toHaveLength(1);
+    expect(world.backups()).toHaveLength(1);
   });
 
   test('of a cluster that was never backed up begins at once, and is told as the first', async () => {

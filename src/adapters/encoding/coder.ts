@@ -7,6 +7,7 @@ import { makeHeader, openHeader } from './age-header.ts';
 import { openPayload, sealPayload } from './age-payload.ts';
 import { ByteReader } from './byte-reader.ts';
 import { through } from './filter.ts';
+import { gzip } from './gzip.ts';
 import { fitting, PASSPHRASE, readKeys, recipientsOf, toRecipients, type EncryptionOptions } from './keys.ts';
 import { findZstd, noZstd, type Zstd } from './zstd.ts';
 
@@ -22,6 +23,8 @@ export function snapshotCoder(
     if (fitting(keys, recipients).length > 0) return undefined;
     return toProblem(noIdentity(recipients, problems), '');
   };
+  const filterOf = (compression: 'zstd' | 'gzip'): Pick<Zstd, 'compress' | 'decompress'> =>
+    compression === 'gzip' ? gzip : needed(zstd());
   return {
     obstacle,
     encodingFor(wanted) {
@@ -33,13 +36,14 @@ export function snapshotCoder(
       return { compression: isMissing ? 'none' : wanted, encryption, recipients };
     },
     encode({ compression, encryption, recipients }, chunks, signal) {
-      const packed = compression === 'none' ? chunks : through(() => needed(zstd()).compress(), chunks, signal);
+      const packed = compression === 'none' ? chunks : through(() => filterOf(compression).compress(), chunks, signal);
       return encryption === 'none' ? packed : encrypt(recipients, packed, options);
     },
     decode(encoding, chunks, signal) {
       const packed = encoding.encryption === 'none' ? chunks : decrypt(encoding.recipients, chunks, options);
-      if (encoding.compression === 'none') return packed;
-      return through(() => needed(zstd()).decompress(), packed, signal);
+      const { compression } = encoding;
+      if (compression === 'none') return packed;
+      return through(() => filterOf(compression).decompress(), packed, signal);
     },
   };
 }

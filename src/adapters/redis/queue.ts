@@ -61,7 +61,9 @@ export function redisJobQueue(
         startWorker(connections, handler, { ...times, queue: QUEUE_OF[lane], concurrency: slotsOf(lane, concurrency) }),
       );
       const worker: Worker = {
-        stop: async (graceMs) => void (await Promise.all(lanes.map((lane) => lane.stop(graceMs)))),
+        async stop(graceMs) {
+          await Promise.all(lanes.map((lane) => lane.stop(graceMs)));
+        },
       };
       workers.add(worker);
       return worker;

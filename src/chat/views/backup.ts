@@ -4,7 +4,7 @@ import type { Problem } from '../../domain/error.ts';
 import type { Origin } from '../../domain/job.ts';
 import { freshness } from '../../domain/schedule.ts';
 import type { SnapshotRecord, Trigger } from '../../domain/snapshot.ts';
-import { isPlain, isVerified } from '../../domain/snapshot.ts';
+import { isFound, isPlain, isVerified } from '../../domain/snapshot.ts';
 import {
   actions,
   bold,
@@ -229,16 +229,25 @@ export function storedAs({ object, encoding }: SnapshotRecord): Mrkdwn | undefin
   return join(
     [
       mrk`${bytes(object.size)} stored`,
-      compression === 'zstd' ? mrk`compressed` : undefined,
+      compression === 'none' ? undefined : mrk`compressed`,
       encryption === 'age' ? whom : undefined,
     ],
     ', ',
   );
 }
 
+/** Another tool's snapshot says less of itself; a number would read as a fact. */
+const UNKNOWN = mrk`unknown`;
+
+/** `2,000 keys`. */
+export function keysOf(record: SnapshotRecord): Mrkdwn {
+  return mrk`${isFound(record) ? UNKNOWN : count(record.keys)} keys`;
+}
+
 /** The snapshot lies between two revisions; mostly they are one. */
 export function revision(record: SnapshotRecord): Mrkdwn {
   const { revisionBefore: from, revisionAfter: to } = record;
+  if (from === '0') return UNKNOWN;
   return from === to ? plain(from, 40) : mrk`${plain(from, 40)}–${plain(to, 40)}`;
 }
 
@@ -273,7 +282,7 @@ export function snapshotSummary(record: SnapshotRecord, max = 400): Mrkdwn {
       date(record.takenAt),
       bytes(record.size),
       mrk`revision ${revision(record)}`,
-      mrk`${count(record.keys)} keys`,
+      keysOf(record),
       isVerified(record) ? mrk`verified` : mrk`*not verified*`,
     ]),
     max,

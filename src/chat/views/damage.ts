@@ -28,18 +28,25 @@ export function damageView(state: DamageMessage, { oncall, command }: DamageSurr
   const { found, outcome } = state;
   const { cluster, snapshot, store, takenAt } = found;
   const isOver = outcome?.kind === 'repaired' || outcome?.kind === 'healed';
-  const line = mrk`${isOver ? mrk`✅` : mrk`🔴`} ${bold(cluster)} · a stored copy ${isOver ? mrk`was` : mrk`is`} damaged`;
+  const sign = isOver ? '✅' : '🔴';
+  const title = titleOf(state, isOver);
+  const line = mrk`${plain(sign)} ${bold(cluster)} · ${title}`;
   const which = mrk`*Which:* ${code(snapshot)} of ${date(takenAt)}, its copy in ${code(store)}`;
-  const what = mrk`*What is wrong:* ${plain(found.found, 600)}`;
-  const rest = [which, what, elsewhere(state), whatNext(state, command)];
-  const call =
-    oncall === undefined || isOver ? [] : [mrk`${mention(oncall)} a stored copy is damaged: ${bold(cluster)}`];
+  const what = mrk`*What ${isOver ? mrk`was` : mrk`is`} wrong:* ${plain(found.found, 600)}`;
+  const rest = [which, what, ...(found.isDisputed ? [] : [elsewhere(state)]), whatNext(state, command)];
+  const call = oncall === undefined || isOver ? [] : [mrk`${mention(oncall)} ${title}: ${bold(cluster)}`];
   return message(join([...call, line, ...rest], '\n'), [
     ...call.map((each) => section(each)),
-    header(`${isOver ? '✅' : '🔴'} ${cluster}: a stored copy ${isOver ? 'was' : 'is'} damaged`),
+    header(`${sign} ${cluster}: ${title}`),
     section(join(rest, '\n')),
     context(join([mrk`found ${date(found.at)}`, code(found.by, 160)])),
   ]);
+}
+
+/** Fixed words, with nothing in them to escape. */
+function titleOf({ found }: DamageMessage, isOver: boolean): Mrkdwn {
+  if (found.isDisputed) return isOver ? mrk`manifests of a snapshot differed` : mrk`manifests of a snapshot differ`;
+  return isOver ? mrk`a stored copy was damaged` : mrk`a stored copy is damaged`;
 }
 
 function elsewhere({ found: { whole, unread } }: DamageMessage): Mrkdwn {

@@ -19,6 +19,7 @@ import {
 import type { Mrkdwn } from '../blocks.ts';
 import { pagesOf } from './dialogs.ts';
 import type { Book } from './dialogs.ts';
+import { revisionText } from './restore-phrases.ts';
 
 /** The first page says what it comes to; each phase has pages of its own. */
 export function planBook(plan: Plan): Book {
@@ -31,7 +32,7 @@ function summary(plan: Plan): KnownBlock[] {
     section(mrk`*Restore of ${plain(plan.cluster, 80)}*, request ${code(plan.request)}`),
     ...lines([
       mrk`*Digest:* ${code(planDigest(plan))}`,
-      mrk`*Snapshot:* ${code(snapshot.object.key, 300)} · ${bytes(snapshot.size)} · revision ${plain(snapshot.revision)}`,
+      mrk`*Snapshot:* ${code(snapshot.object.key, 300)} · ${bytes(snapshot.size)} · revision ${revisionText(snapshot.revision)}`,
       mrk`*Its sha256:* ${code(snapshot.sha256)}`,
       mrk`*Lost:* everything written after ${date(snapshot.takenAt)}`,
       mrk`*Token of the new cluster:* ${code(plan.token, 160)}`,

@@ -5,7 +5,7 @@ import { sha256Of } from '../../domain/plan.ts';
 import type { RestoreMode } from '../../domain/restore-policy.ts';
 import { LONGEST_REASON } from '../../domain/restore-request.ts';
 import type { RestoreRequest } from '../../domain/restore-request.ts';
-import { isVerified } from '../../domain/snapshot.ts';
+import { isFound, isVerified } from '../../domain/snapshot.ts';
 import type { SnapshotRecord } from '../../domain/snapshot.ts';
 import { bold, bytes, context, count, duration, join, mention, mrk, plain, plural, section } from '../blocks.ts';
 import {
@@ -139,12 +139,12 @@ function breakGlassField(threshold: number): ReturnType<typeof tickField> {
 export function snapshotOption(record: SnapshotRecord, cluster: string, now: Date): PlainTextOption {
   const time = `${record.takenAt.slice(0, 16).replace('T', ' ')}Z`;
   const age = duration(now.getTime() - Date.parse(record.takenAt));
-  const text = `${time} · ${age} ago · rev ${record.revisionBefore} · ${bytes(record.size)}`;
+  const text = `${time} · ${age} ago · rev ${record.revisionBefore === '0' ? 'unknown' : record.revisionBefore} · ${bytes(record.size)}`;
   const verified = isVerified(record) ? 'verified' : 'not verified';
   const foreign = record.cluster !== cluster;
   const description = foreign
     ? `⚠️ of cluster ${record.cluster}`
-    : `${record.id} · ${count(record.keys)} keys · ${verified}`;
+    : `${record.id} · ${isFound(record) ? 'unknown' : count(record.keys)} keys · ${verified}`;
   return option(`${record.id}|${foreign ? fingerprint(record.cluster) : ''}`, text, description);
 }
 

@@ -97,6 +97,8 @@ export function reasonText(request: Request): Mrkdwn {
 export function lossText(request: Request): Mrkdwn {
   const { snapshotTakenAt, ms, liveRevision } = request.dataLoss;
   const since = mrk`*What will be lost:* everything written since ${date(snapshotTakenAt)}, ${duration(ms)} before this was asked`;
+  if (request.plan.snapshot.revision === '0')
+    return mrk`${since}. How much that is can't be told: the revision of the snapshot is unknown.`;
   const gap = liveRevision === undefined ? undefined : BigInt(liveRevision) - BigInt(request.plan.snapshot.revision);
   if (gap === undefined) return mrk`${since}. How much that is can't be told: no member of the cluster answers.`;
   if (gap <= 0n) return mrk`${since}. By its revision, nothing was written since.`;
@@ -108,6 +110,11 @@ const MODES: Readonly<Record<RestoreMode, Mrkdwn>> = {
   'one-member': mrk`one member is restored, the others join it with empty data`,
 };
 
+/** Of another tool's snapshot it is not always known. */
+export function revisionText(revision: string): Mrkdwn {
+  return revision === '0' ? mrk`unknown` : plain(revision, 40);
+}
+
 /** Which snapshot, and how it is restored. */
 export function whatText(request: Request): Mrkdwn {
   const { snapshot, mode } = request.plan;
@@ -117,7 +124,7 @@ export function whatText(request: Request): Mrkdwn {
     foreign,
     mrk`taken ${date(request.dataLoss.snapshotTakenAt)}`,
     bytes(snapshot.size),
-    mrk`revision ${plain(snapshot.revision, 40)}`,
+    mrk`revision ${revisionText(snapshot.revision)}`,
     mrk`sha256 ${code(snapshot.sha256.slice(0, 12))}`,
   ]);
   return join([mrk`*Snapshot:* ${facts}`, mrk`*Mode:* ${MODES[mode]}`], '\n');

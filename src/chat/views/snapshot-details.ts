@@ -3,6 +3,7 @@ import type { KnownBlock, ModalView } from '@slack/types';
 import type { CopyDetails, SnapshotDetails } from '../../commands/list-snapshots.ts';
 import { END_HINT } from '../../commands/hold-words.ts';
 import { LONGEST_HOLD_REASON } from '../../domain/hold.ts';
+import { isFound } from '../../domain/snapshot.ts';
 import type { Encoding, SnapshotRecord } from '../../domain/snapshot.ts';
 import {
   actions,
@@ -12,7 +13,6 @@ import {
   code,
   confirmation,
   context,
-  count,
   date,
   duration,
   fit,
@@ -25,7 +25,7 @@ import {
 } from '../blocks.ts';
 import type { Mrkdwn } from '../blocks.ts';
 import { modal, textField } from '../modal-blocks.ts';
-import { revision, triggeredBy } from './backup.ts';
+import { keysOf, revision, triggeredBy } from './backup.ts';
 import { holdText } from './hold-phrases.ts';
 import { verdicts } from './retention.ts';
 import type { SnapshotValue } from './snapshots.ts';
@@ -74,14 +74,28 @@ function withoutRecord({ entry, problems }: SnapshotDetails): Mrkdwn[] {
 
 /** What the manifest says, a line each. */
 function factsOf(record: SnapshotRecord): Mrkdwn[] {
-  const { member, object, encoding, sha256 } = record;
-  const on = member.node === member.name ? mrk`` : mrk` on ${code(member.node)}`;
+  const { object, encoding, sha256 } = record;
   return [
-    join([bytes(record.size), mrk`revision ${revision(record)}`, mrk`${count(record.keys)} keys`]),
+    join([bytes(record.size), mrk`revision ${revision(record)}`, keysOf(record)]),
     mrk`sha256 ${code(sha256, 64)}`,
     record.checks.length === 0
       ? mrk`⚠️ *Not verified*`
-      : mrk`✓ Verified when it was taken: ${plain(record.checks.join(', '), 200)}`,
+      : mrk`✓ Verified when it was ${isFound(record) ? mrk`found` : mrk`taken`}: ${plain(record.checks.join(', '), 200)}`,
+    ...originOf(record),
+    mrk`Kept ${encodingText(encoding)}${object.sha256 === sha256 ? mrk`` : mrk`: ${bytes(object.size)}, sha256 ${code(object.sha256, 64)}`}`,
+  ];
+}
+
+/** Where it came from, and what of that is not known. */
+function originOf(record: SnapshotRecord): Mrkdwn[] {
+  if (isFound(record))
+    return [
+      mrk`Written by another tool: its cluster id, its member, the version of etcd and the number of keys are unknown`,
+      join([mrk`Taken up by Keyturn ${plain(record.keyturnVersion, 40)}`, triggeredBy(record.trigger)]),
+    ];
+  const { member } = record;
+  const on = member.node === member.name ? mrk`` : mrk` on ${code(member.node)}`;
+  return [
     mrk`Read from ${code(member.name)}${on} (${member.isLeader ? mrk`leader` : mrk`follower`}), etcd ${plain(record.etcdVersion, 40)}, cluster ${code(record.clusterId)}`,
     join([
       mrk`Taken by Keyturn ${plain(record.keyturnVersion, 40)} in ${duration(record.durationMs)}`,
@@ -89,7 +103,6 @@ function factsOf(record: SnapshotRecord): Mrkdwn[] {
       triggeredBy(record.trigger),
       code(record.operation, 160),
     ]),
-    mrk`Kept ${encodingText(encoding)}${object.sha256 === sha256 ? mrk`` : mrk`: ${bytes(object.size)}, sha256 ${code(object.sha256, 64)}`}`,
   ];
 }
 

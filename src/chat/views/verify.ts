@@ -31,7 +31,7 @@ function readingView(state: VerifyMessage, { copies, now }: Phase<'reading'>): M
 
 function endedView(state: VerifyMessage, { copies, adoptedAs }: Phase<'ended'>): MessageView {
   const whole = copies.filter(({ verdict }) => verdict.kind === 'whole').length;
-  const isBad = copies.some(({ verdict }) => verdict.kind === 'damaged' || verdict.kind === 'disputed');
+  const isBad = copies.some(({ verdict }) => BAD.has(verdict.kind));
   const sign = whole === copies.length ? mrk`✅` : isBad ? mrk`❌` : mrk`⚠️`;
   const line = mrk`${sign} ${title(state)} · verification · ${whole} of ${copies.length} copies whole`;
   const details = copies.map(copyLine);
@@ -72,28 +72,33 @@ function asked({ origin, at }: VerifyMessage): Mrkdwn {
 
 function copyLine({ store, verdict, markProblem }: CheckedCopy): Mrkdwn {
   const mark =
-    markProblem === undefined ? undefined : mrk`_The mark in the store could not be changed:_ ${why(markProblem)}`;
-  return join([mrk`${SIGNS[verdict.kind]} ${code(store)}: ${said(verdict)}`, mark], '\n');
+    markProblem === undefined ? undefined : mrk`_This could not be written to the store:_ ${why(markProblem)}`;
+  return join([mrk`${SIGNS[verdict.kind]} ${code(store)}: ${said(verdict, markProblem === undefined)}`, mark], '\n');
 }
+
+const BAD: ReadonlySet<CopyVerdict['kind']> = new Set(['damaged', 'disputed', 'refused']);
 
 const SIGNS: Readonly<Record<CopyVerdict['kind'], Mrkdwn>> = {
   whole: mrk`✅`,
   damaged: mrk`❌`,
   disputed: mrk`❌`,
+  refused: mrk`❌`,
   missing: mrk`⚪`,
   unknown: mrk`⚠️`,
 };
 
-function said(verdict: CopyVerdict): Mrkdwn {
+function said(verdict: CopyVerdict, isMarked: boolean): Mrkdwn {
   switch (verdict.kind) {
     case 'whole':
       return verdict.unopened === undefined
         ? mrk`whole`
         : mrk`every byte is as it was written; it was not opened. ${why(verdict.unopened)}`;
     case 'damaged':
-      return mrk`*damaged*: ${plain(verdict.found, 600)}. It does not count any more.`;
+      return mrk`*damaged*: ${plain(verdict.found, 600)}. ${isMarked ? mrk`It does not count any more.` : mrk`It could not be marked, so it still counts as good.`}`;
     case 'disputed':
       return mrk`*not to be trusted*: ${plain(verdict.found, 600)}, and nobody can tell which is right.`;
+    case 'refused':
+      return mrk`*not taken up*: ${plain(verdict.found, 600)}.`;
     case 'missing':
       return mrk`no copy there`;
     case 'unknown':

@@ -1,7 +1,7 @@
 /** Owns when no restore can be planned, and what people must know before they approve one. */
 import { KeyturnError } from '../error.ts';
 import { canBumpRevision, parseVersion, restoreTools, sameMinor } from '../etcd-commands.ts';
-import { isVerified } from '../snapshot.ts';
+import { isFound, isVerified } from '../snapshot.ts';
 import type { EtcdTool, NodeFacts, RestoreInput } from './facts.ts';
 
 /** Room that logs and the first writes need, in bytes, beside the data themselves. */
@@ -201,7 +201,12 @@ export function warningsOf(input: RestoreInput): readonly string[] {
   const learners = (status?.members ?? []).filter(({ isLearner }) => isLearner).map(({ name }) => name);
   return [
     ...(snapshot.cluster === input.cluster ? [] : [`The snapshot is of another cluster: ${snapshot.cluster}.`]),
-    ...(status === undefined || String(status.clusterId) === snapshot.clusterId
+    ...(isFound(snapshot)
+      ? [
+          'The snapshot was written by another tool: of which cluster it is, and by which version of etcd, is not known.',
+        ]
+      : []),
+    ...(isFound(snapshot) || status === undefined || String(status.clusterId) === snapshot.clusterId
       ? []
       : ['The cluster has another id than in the snapshot: it was restored or made anew since.']),
     ...(isVerified(snapshot) ? [] : ['The snapshot was stored without a check of its own hash.']),
@@ -210,7 +215,7 @@ export function warningsOf(input: RestoreInput): readonly string[] {
       : [
           `Revisions go back, since the tools on ${list(without.map(({ node }) => node))} can't raise them (that came with etcd 3.4.27 and 3.5.10): restart every controller and operator that watches the API, or it may miss changes.`,
         ]),
-    ...(nodes.some(({ etcdVersion }) => !sameMinor(etcdVersion, snapshot.etcdVersion))
+    ...(!isFound(snapshot) && nodes.some(({ etcdVersion }) => !sameMinor(etcdVersion, snapshot.etcdVersion))
       ? [`The snapshot was made by etcd ${snapshot.etcdVersion}, and the cluster runs ${versions(nodes)}.`]
       : []),
     ...BAD.flatMap(([minor, from, to, why]) => {

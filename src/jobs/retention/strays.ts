@@ -14,6 +14,7 @@ import {
   MAX_MANIFEST_SIZE,
   parseManifest,
 } from '../../domain/snapshot.ts';
+import type { RetentionSpec } from '../../domain/retention.ts';
 import { idOfKey, takenAtOf } from '../../domain/snapshot-entry.ts';
 import type { Stray } from '../../domain/snapshot-entry.ts';
 import type { OpenUpload, SnapshotStore } from '../../ports.ts';
@@ -21,6 +22,9 @@ import type { RetentionLook, StoreLook } from '../../retention/look.ts';
 import { patiently } from './deps.ts';
 import type { Run } from './deps.ts';
 
+/** What is younger may be on its way: a copy that is being made, by somebody without the lease. */
+const ON_ITS_WAY_MS = 3_600_000;
+const ROUNDING_MS = 2_000;
 /** More in one store are looked after by later runs. */
 const MOST_AT_ONCE = 1_000;
 
@@ -57,10 +61,9 @@ async function straysIn(
   for (const stray of strays) {
     const { key, kind, size, modifiedAt } = stray;
     const base = { store: store.name, key, kind, bytes: size, since: modifiedAt.toISOString() };
-    const isYoung = modifiedAt.getTime() + facts.spec.strayGraceMs > run.deps.clock.now().getTime();
-    const reason = whyLeft(look, stray, tooMany);
-    if (reason !== undefined || isYoung) {
-      found.push({ ...base, fate: reason?.fate ?? 'waits', why: reason?.why });
+    const reason = whyYoung(run, facts.spec, modifiedAt, whyLeft(look, stray, tooMany));
+    if (reason !== undefined) {
+      found.push({ ...base, ...reason });
       continue;
     }
     run.throwIfEnded();
@@ -70,6 +73,18 @@ async function straysIn(
 }
 
 type Fate = Pick<FoundStray, 'fate' | 'why'>;
+
+/** Until its grace is over it waits; `then`: what becomes of it afterwards, undefined for what nobody can need. */
+function whyYoung(
+  { deps }: Run,
+  { strayGraceMs }: RetentionSpec,
+  since: Date,
+  then: Fate | undefined,
+): Fate | undefined {
+  const age = deps.clock.now().getTime() - since.getTime();
+  if (age < Math.min(ON_ITS_WAY_MS, strayGraceMs)) return { fate: 'spared', why: 'it may be on its way' };
+  return then ?? (age < strayGraceMs ? { fate: 'waits', why: undefined } : undefined);
+}
 
 /** Undefined: nobody can need it. */
 function whyLeft({ facts, strays, problems }: RetentionLook, stray: Stray, tooMany: boolean): Fate | undefined {
@@ -96,8 +111,13 @@ function whyLeft({ facts, strays, problems }: RetentionLook, stray: Stray, tooMa
 }
 
 /** Looks once more at what makes it a stray. */
-async function removeStray({ deps, id: operation }: Run, store: SnapshotStore, { key, kind }: Stray): Promise<Fate> {
+async function removeStray({ deps, id: operation }: Run, store: SnapshotStore, stray: Stray): Promise<Fate> {
+  const { key, kind, modifiedAt } = stray;
   try {
+    const now = await patiently(deps, store.name, store.stat(key));
+    // Listings and looks at one object may round times differently.
+    if (now !== undefined && now.modifiedAt.getTime() - modifiedAt.getTime() > ROUNDING_MS)
+      return { fate: 'left', why: 'it was written anew' };
     if (kind === 'object-without-manifest') {
       if ((await patiently(deps, store.name, store.stat(manifestKeyOf(key)))) !== undefined)
         return { fate: 'left', why: 'its manifest is there now' };
@@ -125,11 +145,8 @@ async function whyManifestStays(store: SnapshotStore, key: string): Promise<stri
 }
 
 /** Uploads that nobody ends: with the lease in hand no backup of this cluster runs. */
-async function uploadsIn(
-  { spec, deps, throwIfEnded, id }: Run,
-  { facts }: StoreLook,
-  store: SnapshotStore,
-): Promise<FoundStray[]> {
+async function uploadsIn(run: Run, { facts }: StoreLook, store: SnapshotStore): Promise<FoundStray[]> {
+  const { spec, deps, throwIfEnded, id } = run;
   const open: OpenUpload[] = [];
   const collect = async (): Promise<void> => {
     for await (const upload of store.openUploads(clusterPrefix(spec.name))) {
@@ -142,8 +159,9 @@ async function uploadsIn(
   for (const upload of open) {
     const { key, startedAt } = upload;
     const base = { store: store.name, key, kind: 'open-upload', bytes: 0, since: startedAt.toISOString() } as const;
-    if (startedAt.getTime() + facts.spec.strayGraceMs > deps.clock.now().getTime()) {
-      found.push({ ...base, fate: 'waits', why: undefined });
+    const reason = whyYoung(run, facts.spec, startedAt, undefined);
+    if (reason !== undefined) {
+      found.push({ ...base, ...reason });
       continue;
     }
     throwIfEnded();

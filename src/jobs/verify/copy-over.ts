@@ -38,8 +38,8 @@ export async function copyOver(
   const entry = target && (await findEntry(job, deps));
   if (target === undefined || entry === undefined) return undefined;
   const own = entry.copies.find(({ store }) => store === target.name);
-  if (own?.isDamaged === false) return doneEarlier(context, deps, entry);
-  const why = own === undefined ? 'missing' : 'damaged';
+  if (own?.isDamaged === false && own.manifest !== undefined) return doneEarlier(context, deps, entry);
+  const why = own?.isDamaged === true ? 'damaged' : 'missing';
   const { manifest, from } = await copyFromAny(job, deps, entry, target, signal);
   const damage = await damageTold(deps, job);
   await context.remember(JSON.stringify({ from, why, damage } satisfies Done));

@@ -26,6 +26,8 @@ export interface CopyDeps {
   readonly retentionOf: RetentionOf;
   /** `rateLimit` in bytes a second: for all that is read to look at it, whoever wants to know. */
   readonly scrub: { readonly enabled: boolean; readonly everyMs: number; readonly rateLimit: number };
+  /** Keyturn's own version, for the manifests of snapshots that it finds. */
+  readonly version: string;
   readonly publish: Publish;
   readonly clock: Clock;
   readonly log: Log;

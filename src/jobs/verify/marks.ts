@@ -57,6 +57,7 @@ async function settleOne(
     }
     case 'whole':
       return heal(deps, entry, store, by);
+    case 'refused':
     case 'missing':
     case 'unknown':
       return undefined;

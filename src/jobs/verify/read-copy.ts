@@ -5,8 +5,8 @@
 import { KeyturnError, toProblem, type Problem } from '../../domain/error.ts';
 import { Pace } from '../../domain/pace.ts';
 import type { CopyVerdict } from '../../domain/copy-verdict.ts';
-import { SnapshotCheck } from '../../domain/snapshot-check.ts';
-import type { SnapshotRecord } from '../../domain/snapshot.ts';
+import { SnapshotCheck, type CheckedSnapshot } from '../../domain/snapshot-check.ts';
+import type { Encoding, SnapshotRecord } from '../../domain/snapshot.ts';
 import type { Clock, SnapshotCoder, SnapshotStore } from '../../ports.ts';
 import { Measure } from '../measure.ts';
 import { timeLimit } from '../time-limit.ts';
@@ -34,104 +34,129 @@ const SHORTEST_WAIT_MS = 5;
 const SLOWEST = 1_000_000;
 
 /** The object that `record` speaks of, in `store`. Throws only the reason of `signal`. */
-export async function readObject(
+export function readObject(
   deps: ReadDeps,
   store: SnapshotStore,
   record: SnapshotRecord,
   options: ReadOptions,
 ): Promise<CopyVerdict> {
-  const ms = (record.object.size / Math.min(options.rateLimit ?? SLOWEST, SLOWEST)) * 1000 * PATIENCE;
-  const limit = timeLimit(deps.clock, ms + LEAST_PATIENCE_MS, () => tooSlow(store.name), options.signal);
+  return withPatience(deps, store, record.object.size, options, async (limited) => {
+    const unopened = await deps.coder.obstacle(record.encoding);
+    const { key } = record.object;
+    const found = await readTwice(store.name, key, async () => {
+      const read = await readThrough(deps, store, key, unopened === undefined ? record.encoding : undefined, limited);
+      const wrong = wrongBytes(read.stored, record.object);
+      if (wrong === undefined && read.inside.error !== undefined) throw read.inside.error;
+      return { read, wrong: wrong ?? read.inside.wrong ?? otherContent(read.inside.content, record) };
+    });
+    if (found.wrong !== undefined) return { kind: 'damaged', found: found.wrong };
+    return { kind: 'whole', unopened: unopened ?? found.read.inside.unopened };
+  });
+}
+
+/** `work` in bounded time for so many bytes; what a store can't say is a verdict. Throws only the reason of `options.signal`. */
+export async function withPatience(
+  { clock }: Pick<ReadDeps, 'clock'>,
+  store: SnapshotStore,
+  bytes: number,
+  options: ReadOptions,
+  work: (limited: ReadOptions) => Promise<CopyVerdict>,
+): Promise<CopyVerdict> {
+  const ms = (bytes / Math.min(options.rateLimit ?? SLOWEST, SLOWEST)) * 1000 * PATIENCE;
+  const limit = timeLimit(clock, ms + LEAST_PATIENCE_MS, () => tooSlow(store.name), options.signal);
   try {
-    return await readTwice(deps, store, record, { ...options, signal: limit.signal });
+    return await work({ ...options, signal: limit.signal });
   } catch (error) {
     options.signal.throwIfAborted();
-    const told = limit.signal.aborted ? limit.signal.reason : error;
+    const told: unknown = limit.signal.aborted ? limit.signal.reason : error;
     if (told instanceof KeyturnError && told.code === 'store.not-found') return { kind: 'missing' };
-    return { kind: 'unknown', problem: toProblem(told, record.id) };
+    return { kind: 'unknown', problem: toProblem(told, store.name) };
   } finally {
     limit.cancel();
   }
 }
 
-async function readTwice(
-  deps: ReadDeps,
-  store: SnapshotStore,
-  record: SnapshotRecord,
-  options: ReadOptions,
-): Promise<CopyVerdict> {
-  const unopened = await deps.coder.obstacle(record.encoding);
-  const read = (): Promise<Reading> => readOnce(deps, store, record, { ...options, opens: unopened === undefined });
-  const first = await read();
-  if (first.wrong === undefined) return { kind: 'whole', unopened: unopened ?? first.unopened };
-  const second = await read();
-  if (second.wrong === undefined) return { kind: 'whole', unopened: unopened ?? second.unopened };
-  if (first.sha256 === second.sha256 && first.size === second.size) return { kind: 'damaged', found: second.wrong };
-  return { kind: 'unknown', problem: differs(store.name, record.object.key) };
-}
-
 interface Reading {
-  readonly size: number;
-  readonly sha256: string;
+  readonly read: Through;
   /** Undefined: nothing. */
   readonly wrong: string | undefined;
-  readonly unopened: Problem | undefined;
 }
 
-async function readOnce(
+/** What was wrong is read again. Throws store.corrupt where the second reading gives other bytes. */
+export async function readTwice(store: string, key: string, read: () => Promise<Reading>): Promise<Reading> {
+  const first = await read();
+  if (first.wrong === undefined) return first;
+  const second = await read();
+  const [one, other] = [first.read.stored, second.read.stored];
+  if (second.wrong === undefined || (one.sha256 === other.sha256 && one.size === other.size)) return second;
+  const { code, message, hint } = differs(store, key);
+  throw new KeyturnError(code, message, { hint });
+}
+
+/** What one reading to the end has told. */
+export interface Through {
+  readonly stored: { readonly size: number; readonly sha256: string };
+  readonly inside: Inside;
+}
+
+/** Reads the object to its end; without an `encoding` it is not looked at what its bytes hold. Throws store.*. */
+export async function readThrough(
   { coder, clock }: ReadDeps,
   store: SnapshotStore,
-  record: SnapshotRecord,
-  { rateLimit, signal, onBytes, opens }: ReadOptions & { readonly opens: boolean },
-): Promise<Reading> {
-  const { object, encoding } = record;
-  const listed = await store.stat(object.key);
-  if (listed === undefined) throw gone(store.name, object.key);
-  const stream = await store.read(object.key, signal);
+  key: string,
+  encoding: Encoding | undefined,
+  { rateLimit, signal, onBytes }: ReadOptions,
+): Promise<Through> {
+  const listed = await store.stat(key);
+  if (listed === undefined) throw gone(store.name, key);
+  const stream = await store.read(key, signal);
   try {
     const measure = new Measure();
     const bytes = goingOn(atRate(stream, { rateLimit, clock, signal, onBytes }));
-    const inside = opens ? await lookInside(coder.decode(encoding, measure.of(bytes), signal), record) : {};
+    const inside =
+      encoding === undefined ? {} : await lookInside(coder.decode(encoding, measure.of(bytes), signal), encoding);
     // What could not be decoded is still to be read to its end: its bytes may be right.
-    for await (const chunk of measure.of(bytes)) void chunk;
-    const found = measure.finish();
-    if (found.size !== listed.size) throw inside.error ?? endedEarly(store.name, object.key, found.size, listed.size);
-    const wrong = wrongBytes(found, object);
-    if (wrong === undefined && inside.error !== undefined) throw inside.error;
-    return { ...found, wrong: wrong ?? inside.wrong, unopened: inside.unopened };
+    await toItsEnd(measure.of(bytes));
+    const stored = measure.finish();
+    if (stored.size !== listed.size) throw inside.error ?? endedEarly(store.name, key, stored.size, listed.size);
+    return { stored, inside };
   } finally {
     stream.destroy();
   }
 }
 
 function wrongBytes(
-  found: Pick<Reading, 'size' | 'sha256'>,
+  found: Through['stored'],
   written: { readonly size: number; readonly sha256: string },
 ): string | undefined {
   if (found.size !== written.size) return `it has ${found.size} bytes instead of ${written.size}`;
   return found.sha256 === written.sha256 ? undefined : 'its bytes are not those that were written: the sha256 differs';
 }
 
-/** What is wrong with the snapshot itself, or what kept us from looking, which is no word on the bytes. */
+function otherContent(content: CheckedSnapshot | undefined, record: SnapshotRecord): string | undefined {
+  if (content === undefined || (content.size === record.size && content.sha256 === record.sha256)) return undefined;
+  return 'what it holds is another snapshot than its manifest says';
+}
+
+/** What the bytes hold: a whole snapshot, what is wrong with it, or what kept us from looking, which is no word on them. */
 interface Inside {
+  readonly content?: CheckedSnapshot;
   readonly wrong?: string;
   /** It is not known whether what we have should open it. */
   readonly unopened?: Problem;
   readonly error?: KeyturnError;
 }
 
-async function lookInside(chunks: AsyncIterable<Uint8Array>, record: SnapshotRecord): Promise<Inside> {
+async function lookInside(chunks: AsyncIterable<Uint8Array>, { recipients }: Encoding): Promise<Inside> {
   const check = new SnapshotCheck();
   try {
     for await (const chunk of chunks) check.update(chunk);
-    const { size, sha256 } = check.finish();
-    if (size === record.size && sha256 === record.sha256) return {};
-    return { wrong: 'what it holds is another snapshot than its manifest says' };
+    return { content: check.finish() };
   } catch (error) {
     if (!(error instanceof KeyturnError)) throw error;
     // Another passphrase than it was encrypted with looks like damage.
-    if (error.code === 'snapshot.damaged' && record.encoding.recipients.includes('passphrase'))
-      return { unopened: toProblem(error, record.id) };
+    if (error.code === 'snapshot.damaged' && recipients.includes('passphrase'))
+      return { unopened: toProblem(error, 'passphrase') };
     if (error.code === 'snapshot.damaged') return { wrong: `it can't be decoded: ${phrase(error)}` };
     if (error.code === 'etcd.snapshot-corrupt')
       return { wrong: `what it holds is no whole snapshot: ${phrase(error)}` };
@@ -143,6 +168,10 @@ async function lookInside(chunks: AsyncIterable<Uint8Array>, record: SnapshotRec
 function goingOn(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const source = chunks[Symbol.asyncIterator]();
   return { [Symbol.asyncIterator]: () => ({ next: () => source.next() }) };
+}
+
+async function toItsEnd(chunks: AsyncIterator<Uint8Array>): Promise<void> {
+  for (let isDone = false; !isDone;) isDone = (await chunks.next()).done === true;
 }
 
 async function* atRate(

@@ -73,7 +73,9 @@ function givesWay(deps: CopyDeps, cluster: string, context: JobContext, lease: L
   const watch = async (): Promise<void> => {
     for (;;) {
       await deps.clock.sleep(LOOK_EVERY_MS, over.signal);
-      if (await restoreWaits(deps, cluster)) return given.abort(wanted());
+      if (!(await restoreWaits(deps, cluster))) continue;
+      given.abort(wanted());
+      return;
     }
   };
   watch().catch((error: unknown) => {

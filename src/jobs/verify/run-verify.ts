@@ -4,11 +4,14 @@ import type { CheckedCopy } from '../../domain/copy-verdict.ts';
 import { KeyturnError, toProblem } from '../../domain/error.ts';
 import type { VerifyJob } from '../../domain/job.ts';
 import { copyName } from '../../domain/scrub.ts';
+import { clusterPrefix } from '../../domain/snapshot.ts';
 import type { SnapshotEntry } from '../../domain/snapshot-entry.ts';
 import type { JobContext, JobResult, SnapshotStore } from '../../ports.ts';
+import { adopt, type Adoption } from './adopt.ts';
 import type { CopyDeps } from './deps.ts';
 import { lookAtAll, storesOf } from './look-at-copy.ts';
 import { settle } from './marks.ts';
+import { queueRepair } from './queue-repair.ts';
 import type { ReadOptions } from './read-copy.ts';
 
 /** Progress is told at most so often. */
@@ -21,8 +24,8 @@ export async function runVerify(job: VerifyJob, context: JobContext, deps: CopyD
     const spec = deps.clusters.get(job.cluster);
     if (spec === undefined) throw unknownSnapshot(job, '');
     const entry = await findEntry(job, deps);
-    const copies = await verifyCopies(job, context, deps, spec, entry);
-    await deps.publish({ type: 'verify.ended', ...of(job, deps), copies, adoptedAs: undefined });
+    const found = await verifyCopies(job, context, deps, spec, entry);
+    await deps.publish({ type: 'verify.ended', ...of(job, deps), ...found });
   } catch (error) {
     context.signal.throwIfAborted();
     if (!(error instanceof KeyturnError)) throw error;
@@ -35,7 +38,8 @@ export async function runVerify(job: VerifyJob, context: JobContext, deps: CopyD
 
 async function findEntry(job: VerifyJob, deps: CopyDeps): Promise<SnapshotEntry> {
   const { entries, problems } = await deps.catalogue.entries(job.cluster);
-  const entry = entries.find(({ id }) => id === job.snapshot);
+  // One that an earlier attempt has taken up has another id by now.
+  const entry = entries.find(({ id }) => id === job.snapshot) ?? entries.find((each) => isNamed(each, job.snapshot));
   if (entry === undefined) throw unknownSnapshot(job, problems.map(({ message }) => message).join(' '));
   return entry;
 }
@@ -47,7 +51,7 @@ async function verifyCopies(
   deps: CopyDeps,
   spec: ClusterSpec,
   entry: SnapshotEntry,
-): Promise<readonly CheckedCopy[]> {
+): Promise<Adoption> {
   const held = storesOf(deps, entry).map(({ name }) => name);
   await deps.publish({
     type: 'verify.started',
@@ -56,14 +60,20 @@ async function verifyCopies(
     takenAt: entry.takenAt,
     copies: entry.copies.filter(({ store }) => held.includes(store)).map(({ store, size }) => ({ store, size })),
   });
-  const looked = await lookAtAll(deps, entry, (store) => optionsFor(job, context, deps, store));
-  const settled = await settle(deps, entry, looked, job.id);
+  const options = (store: SnapshotStore): ReadOptions => optionsFor(job, context, deps, store);
+  if (entry.origin === 'other') return adopt(deps, entry, options, job.origin.user);
+  const settled = await settle(deps, entry, await lookAtAll(deps, entry, options), job.id);
   await rememberReads(deps, entry, settled);
+  // An object whose manifest is gone, or was never written by whoever took the snapshot up and died.
+  for (const { store, verdict } of settled)
+    if (verdict.kind === 'missing') await queueRepair(deps, entry.cluster, entry.id, store);
   const lacking = spec.backup.stores.filter((name) => !held.includes(name));
-  return [
-    ...settled,
-    ...lacking.map((store) => ({ store, verdict: { kind: 'missing' } as const, markProblem: undefined })),
-  ];
+  const missing = lacking.map((store) => ({ store, verdict: { kind: 'missing' } as const, markProblem: undefined }));
+  return { copies: [...settled, ...missing], adoptedAs: entry.id === job.snapshot ? undefined : entry.id };
+}
+
+function isNamed({ cluster, origin, copies }: SnapshotEntry, name: string): boolean {
+  return origin === 'adopted' && copies.some(({ key }) => key === `${clusterPrefix(cluster)}${name}`);
 }
 
 function optionsFor(job: VerifyJob, context: JobContext, deps: CopyDeps, store: SnapshotStore): ReadOptions {

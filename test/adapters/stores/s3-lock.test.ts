@@ -150,6 +150,11 @@ test('a legal hold in a bucket that does not exist, or that may not be looked at
   });
 });
 
+test('credentials that have expired are not taken for a bucket without object lock', async () => {
+  fake.fault = failing({ GetObjectLockConfiguration: { status: 400, code: 'ExpiredToken' } });
+  await expect(store.legalHold?.('prod/a.db', true)).rejects.toMatchObject({ code: 'store.credentials' });
+});
+
 test('a check in a bucket that locks whatever is written writes no object, and says so', async () => {
   fake.fault = failing({
     GetObjectLockConfiguration: {
