@@ -92,7 +92,8 @@ export function parseCommand(text: string, vocabulary: Vocabulary): Request {
     case 'hold':
       return { action: 'hold', ...parseHoldWords(args, holdGrammar(word, vocabulary)) };
     case 'release':
-      return { action: 'release', ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
+    case 'verify':
+      return { action: word.action, ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
     case 'backup':
     case 'retention':
     case 'restore':
