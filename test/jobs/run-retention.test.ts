@@ -154,9 +154,7 @@ describe('what is never removed', () => {
     Object.assign(world.ceph, {
       legalHold: async (key: string, on: boolean) => (on ? kept.add(key) : kept.delete(key), true),
       remove: (key: string) =>
-        kept.has(key)
-          ? Promise.reject(new KeyturnError('store.locked', 'Kept.', { hint: 'Wait.' }))
-          : remove(key),
+        kept.has(key) ? Promise.reject(new KeyturnError('store.locked', 'Kept.', { hint: 'Wait.' })) : remove(key),
     });
     await hold(world.nas, idOf(7), '2026-11-21T06:10:00.000Z');
     await world.run();
