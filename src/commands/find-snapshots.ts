@@ -5,7 +5,7 @@ import type { SnapshotRecord } from '../domain/snapshot.ts';
 import type { SnapshotEntry } from '../domain/snapshot-entry.ts';
 import { isUsable, withRecords } from '../stored/read-snapshots.ts';
 import type { CommandDeps } from './deps.ts';
-import { findCluster, inParallel, requirePermission } from './deps.ts';
+import { findCluster, inParallel, requirePermission, within } from './deps.ts';
 import { lookAtEntries } from './look-at-stores.ts';
 
 type Deps = Pick<CommandDeps, 'clusters' | 'people' | 'command' | 'catalogue' | 'clock' | 'log'>;
@@ -13,23 +13,23 @@ type Deps = Pick<CommandDeps, 'clusters' | 'people' | 'command' | 'catalogue' | 
 /** Slack shows so many in one menu. */
 export const MOST_SNAPSHOTS = 100;
 
-/** Slack waits three seconds for what a search finds. */
-const SEARCH_PATIENCE_MS = 2_200;
+/** All listings together; Slack waits three seconds for what a search finds, and manifests are read as well. */
+const SEARCH_PATIENCE_MS = 1_400;
 const CLUSTERS_AT_ONCE = 16;
 
 /**
- * What one cluster has, in time for a search; let callers share it, since each letter typed asks again. Throws when nothing
- * could be listed in time, so that the next letter asks anew: a long listing goes on meanwhile.
+ * What one cluster has; let callers share it, since each letter typed asks again. Takes as long as it takes, so that the next
+ * letter finds what was too late for this one. Throws when nothing could be listed.
  */
 export async function lookForSearch(deps: Deps, spec: ClusterSpec): Promise<readonly SnapshotEntry[]> {
-  const { entries, problems } = await lookAtEntries(deps, spec, SEARCH_PATIENCE_MS);
+  const { entries, problems } = await lookAtEntries(deps, spec);
   if (entries.length === 0 && problems.length > 0) throw new Error(`nothing of ${spec.name} could be listed`);
   return entries.filter(isUsable);
 }
 
 /**
  * Those in whose id, cluster or time (UTC) every word of `query` occurs, at most 100: so many manifests are read. One that
- * can't be read is not offered, nor is what could not be listed. Throws permission.denied, cluster.unknown.
+ * can't be read is not offered, nor is what was not listed in time. Throws permission.denied, cluster.unknown.
  */
 export async function findSnapshots(
   deps: Deps,
@@ -40,9 +40,11 @@ export async function findSnapshots(
   requirePermission(deps, actor, 'restore');
   const own = findCluster(deps, cluster);
   const others = deps.clusters.filter((spec) => spec !== own);
-  const found = await inParallel([own, ...others], CLUSTERS_AT_ONCE, (spec) =>
-    look(spec).catch((): readonly SnapshotEntry[] => []),
-  );
+  const until = deps.clock.now().getTime() + SEARCH_PATIENCE_MS;
+  const found = await inParallel([own, ...others], CLUSTERS_AT_ONCE, (spec) => {
+    const left = Math.max(1, until - deps.clock.now().getTime());
+    return within(deps.clock, left, look(spec), () => new Error('late')).catch((): readonly SnapshotEntry[] => []);
+  });
   const words = query
     .toLowerCase()
     .split(/\s+/u)

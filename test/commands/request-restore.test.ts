@@ -5,6 +5,7 @@ import { planDigest } from '../../src/domain/plan.ts';
 import type { Plan } from '../../src/domain/plan.ts';
 import { catalogueOf, record, stored } from '../chat/samples.ts';
 import { alice, outsider, requester } from '../support/requests.ts';
+import { fakeClock } from '../fakes/clock.ts';
 import { fakeCatalogue } from '../fakes/catalogue.ts';
 import { refusalOf, restoreWorld, wish } from '../support/restore-world.ts';
 
@@ -295,6 +296,23 @@ describe('the search for a snapshot', () => {
     const world = restoreWorld({ catalogue: counted });
     for (const query of ['2', '20', '202']) await world.commands.findSnapshots(requester, 'prod-eu', query);
     expect(looks).toBe(2);
+  });
+
+  test('offers what was listed in time; what comes later is there for the next letter', async () => {
+    const clock = fakeClock('2026-11-21T06:30:00.000Z');
+    const slow = fakeCatalogue(async (cluster) => {
+      if (cluster === 'prod-eu') return { snapshots: [stored()], problems: [] };
+      await clock.sleep(4_000);
+      return { snapshots: [other], problems: [] };
+    });
+    const { commands } = restoreWorld({ catalogue: slow, clock });
+    const ids = async () => (await commands.findSnapshots(requester, 'prod-eu', '')).map(({ id }) => id);
+    const first = ids();
+    await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(1_400);
+    expect(await first).toEqual([record().id]);
+    await clock.advance(2_600);
+    expect(await ids()).toEqual([record().id, other.record.id]);
   });
 
   test('is for requesters only', async () => {

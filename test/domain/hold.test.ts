@@ -51,7 +51,7 @@ test('of several the one that lasts longest counts', () => {
   const short = { ...note, until: '2026-12-01T00:00:00.000Z' };
   expect(strongest([short, ending])).toBe(ending);
   expect(strongest([ending, note, short])).toBe(note);
-  expect(strongest([])).toBeUndefined();
+  expect(strongest<HoldNote>([])).toBeUndefined();
 });
 
 test('a reason is kept on one line, and never empty nor too long to be read again', () => {
