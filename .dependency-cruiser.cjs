@@ -65,6 +65,18 @@ module.exports = {
       to: { path: 'node_modules/@aws-sdk/' },
     },
     {
+      name: 'one-home-for-age',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/adapters/encoding/' },
+      to: { path: 'node_modules/age-encryption/' },
+    },
+    {
+      name: 'one-home-for-azure',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/adapters/stores/' },
+      to: { path: 'node_modules/@azure/' },
+    },
+    {
       name: 'one-home-for-kubernetes',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/adapters/kubernetes/' },

@@ -28,6 +28,7 @@ import { redisTickMemory } from './adapters/redis/tick-memory.ts';
 import { detachedSteps, stepSudoers } from './adapters/ssh/detached.ts';
 import { sftpStore } from './adapters/ssh/sftp-store.ts';
 import { sshShell } from './adapters/ssh/shell.ts';
+import { azureBlobStore } from './adapters/stores/azure.ts';
 import { folderStore } from './adapters/stores/folder.ts';
 import { s3Store } from './adapters/stores/s3.ts';
 import { superviseWorker } from './adapters/worker-process.ts';
@@ -40,7 +41,7 @@ import { checkConnections, renderProbe, type Probe } from './commands/check-conn
 import { buildCommands } from './commands/index.ts';
 import { etcdProbe, nodeProbes } from './commands/probes.ts';
 import { proveAudit, type AuditCopy } from './commands/verify-audit.ts';
-import { readConfig, type Config, type SecretRef, type StoreConfig } from './config.ts';
+import { readConfig, type AzureBlobStoreConfig, type Config, type SecretRef, type StoreConfig } from './config.ts';
 import { secretValue, type Role } from './config/secrets.ts';
 import { KEEP_EVERYTHING, rulesInWords } from './domain/retention.ts';
 import type { RestoreRequest } from './domain/restore-request.ts';
@@ -157,7 +158,21 @@ function buildStore(store: StoreConfig, secrets: SecretRegistry, bastions: Confi
     case 'sftp':
       return sftpStore(store, { clock: systemClock, bastions });
     case 'azure-blob':
-      throw new TypeError(`no adapter for ${store.type} yet`);
+      return azureBlobStore({ ...store, credentials: azureCredentials(store, secrets) }, systemClock);
+  }
+}
+
+function azureCredentials({ credentials }: AzureBlobStoreConfig, secrets: SecretRegistry) {
+  switch (credentials.kind) {
+    case 'key':
+      return { ...credentials, accountKey: reveal(credentials.accountKey, secrets) };
+    case 'sas': {
+      const sasToken = reveal(credentials.sasToken, secrets).replace(/^\?/, '');
+      secrets.register(sasToken);
+      return { ...credentials, sasToken };
+    }
+    case 'default':
+      return credentials;
   }
 }
 

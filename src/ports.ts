@@ -122,13 +122,17 @@ export interface SnapshotCatalogue {
 
 /** Makes stored objects of snapshots, and snapshots of stored objects. Streams; memory stays flat. */
 export interface SnapshotCoder {
-  /** How a new snapshot is to be kept, with the recipients that are configured now. */
+  /**
+   * How a new snapshot is to be kept, with the recipients that are configured now. Where the compression can't be had it is
+   * done without; encryption never is.
+   */
   encodingFor(compression: Exclude<Encoding['compression'], 'gzip'>): Encoding;
   /** The bytes of the object. Throws encryption.failed, compression.failed. Reuses no buffer. */
   encode(encoding: Encoding, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /**
    * The snapshot again; ends only when all of it was good. Throws snapshot.damaged for bytes that can't be read,
-   * encryption.no-identity.
+   * encryption.no-identity. Compressed alone, a bit that changes nothing of the snapshot may go unseen: hold the object
+   * against its sha256 as well.
    */
   decode(encoding: Encoding, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Why what is encoded like this can't be read here (no identity that fits); undefined when it can. */

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { S3_ACCESS, startEnvironment, type Environment } from '../deploy/local/environment.ts';
+import { ensureAzurite } from '../deploy/local/parts/azurite.ts';
 import { ensureChromium } from '../deploy/local/parts/chromium.ts';
 import { becomeRoot, cloneDir, defaultCacheDir } from '../deploy/local/parts/host.ts';
 import type { LocalNode } from '../deploy/local/nodes/nodes.ts';
@@ -36,6 +37,7 @@ try {
     await ensureKubernetes(await ensureRootfs('node', parts), parts);
   }
   if (rings.includes('stores')) await ensureRootfs('ceph', { cacheDir: defaultCacheDir(), onProgress });
+  if (rings.includes('stores')) await ensureAzurite({ cacheDir: defaultCacheDir(), onProgress });
   environment = await startEnvironment({
     dir,
     clusters: [

@@ -92,15 +92,14 @@ export function parseCommand(text: string, vocabulary: Vocabulary): Request {
     case 'hold':
       return { action: 'hold', ...parseHoldWords(args, holdGrammar(word, vocabulary)) };
     case 'release':
-      return { action: 'release', ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
+    case 'verify':
+      return { action: word.action, ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
     case 'backup':
     case 'retention':
     case 'restore':
       return { action: word.action, cluster: namedCluster(name, word, vocabulary) };
     case 'runbook':
       return { action: 'runbook', cluster: namedCluster(name, word, vocabulary), snapshot };
-    case 'verify':
-      return { action: 'verify', ...parseSnapshotWords(args, holdGrammar(word, vocabulary)).wanted };
     case 'audit':
     case 'cleanup':
       return { action: word.action, request: requestId(name, word, vocabulary) };

@@ -248,9 +248,25 @@ function sftpProblems(raw: unknown, key: string, store: unknown): ConfigProblem[
 
 function azureProblems(raw: unknown, key: string, store: unknown): ConfigProblem[] {
   const [name, secret, sas] = ['accountName', 'accountKey', 'sasToken'].map((field) => at(store, field) !== undefined);
+  const found: ConfigProblem[] = [];
   const fits = sas === true ? secret !== true : name === secret;
-  const expected = "accountName and accountKey together, or sasToken, or none of them (the environment's own identity)";
-  return fits ? [] : [problem(['stores', key], raw, expected)];
+  if (!fits)
+    found.push(
+      problem(
+        ['stores', key],
+        raw,
+        "accountName and accountKey together, or sasToken, or none of them (the environment's own identity)",
+      ),
+    );
+  const endpoint = String(at(store, 'endpoint'));
+  // Only emulators have the account in the path.
+  if (/^https?:\/\/[^/]+\.blob\.[^/]+\/[^/]/.test(endpoint))
+    found.push(
+      problem(['stores', key, 'endpoint'], raw, 'the URL of the account alone; the container stands beside it'),
+    );
+  if (endpoint.startsWith('http://') && secret !== true && sas !== true)
+    found.push(problem(['stores', key, 'endpoint'], raw, 'https://…: tokens of an identity never go over plain http'));
+  return found;
 }
 
 /** age allows a passphrase only by itself. */

@@ -43,8 +43,21 @@ function configOf(raw: unknown): Config {
 
 const nodes = [{ name: 'cp1', address: 'cp1', ssh: {} }];
 const login = { user: 'keyturn', keyFile: '/k' };
+const azure = { type: 'azure-blob', endpoint: 'https://backups.blob.core.windows.net', container: 'etcd' };
 
 describe('a right file', () => {
+  test.each([
+    [{}, { kind: 'default' }],
+    [{ sasToken: { env: 'SAS' } }, { kind: 'sas', sasToken: { env: 'SAS' } }],
+    [
+      { accountName: 'backups', accountKey: { file: '/k' } },
+      { kind: 'key', accountName: 'backups', accountKey: { file: '/k' } },
+    ],
+  ])('with credentials %j for Azure names where they are', (said, credentials) => {
+    const [store] = configOf(file({ stores: { a: { ...azure, ...said } } })).stores;
+    expect(store).toMatchObject({ type: 'azure-blob', endpoint: azure.endpoint, container: 'etcd', credentials });
+  });
+
   test('is filled up with safe defaults', () => {
     const config = configOf(file());
     expect(config.clusters[0]?.backup).toEqual({
@@ -228,6 +241,21 @@ describe('a wrong file', () => {
       'half a credential',
       file({ stores: { a: { type: 's3', bucket: 'bbb', accessKeyId: { env: 'A' } } } }),
       "stores.a: found a section; expected accessKeyId and secretAccessKey together, or neither (the SDK's default chain)",
+    ],
+    [
+      'half a credential for Azure',
+      file({ stores: { a: { ...azure, accountName: 'backups' } } }),
+      "stores.a: found a section; expected accountName and accountKey together, or sasToken, or none of them (the environment's own identity)",
+    ],
+    [
+      'a container in the endpoint',
+      file({ stores: { a: { ...azure, endpoint: 'https://backups.blob.core.windows.net/etcd' } } }),
+      'stores.a.endpoint: found "https://backups.blob.core.windows.net/etcd"; expected the URL of the account alone; the container stands beside it',
+    ],
+    [
+      'an identity over plain HTTP',
+      file({ stores: { a: { ...azure, endpoint: 'http://127.0.0.1:10000/backups', allowPlainHttp: true } } }),
+      'stores.a.endpoint: found "http://127.0.0.1:10000/backups"; expected https://…: tokens of an identity never go over plain http',
     ],
     [
       'one-time codes without a key',

@@ -4,6 +4,7 @@
  */
 const http = require('node:http');
 const { dirname } = require('node:path');
+const process = require('node:process');
 
 const Loki = require(require.resolve('lokijs', { paths: [dirname(process.argv[1])] }));
 const quota = Number(process.env.KEYTURN_QUOTA ?? Infinity);

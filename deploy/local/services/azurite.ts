@@ -19,8 +19,6 @@ export interface AzuriteOptions {
   readonly accountKey: string;
   /** Made when missing. */
   readonly container: string;
-  /** PEM files: it speaks TLS then. */
-  readonly tls?: { readonly certFile: string; readonly keyFile: string };
   /** Bytes that it may hold, uncommitted blocks counted too; what would pass it is refused for good. Undefined: no limit. */
   readonly quota?: number;
 }
@@ -48,7 +46,7 @@ const preload = fileURLToPath(new URL('azurite-preload.cjs', import.meta.url));
  */
 export async function startAzurite(options: AzuriteOptions): Promise<LocalAzurite> {
   await mkdir(join(options.dir, 'data'), { recursive: true });
-  const endpoint = `${options.tls ? 'https' : 'http'}://127.0.0.1:${options.port}/${options.accountName}`;
+  const endpoint = `http://127.0.0.1:${options.port}/${options.accountName}`;
   let server = await launch(options, endpoint);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (hasEnded(server)) return;
@@ -98,15 +96,13 @@ async function launch(options: AzuriteOptions, endpoint: string): Promise<ChildP
   });
 }
 
-function settings({ dir, port, tls }: AzuriteOptions): string[] {
+function settings({ dir, port }: AzuriteOptions): string[] {
   return [
     ...['--blobHost', '127.0.0.1', '--blobPort', String(port), '--location', join(dir, 'data')],
     ...['--silent', '--disableTelemetry', '--skipApiVersionCheck', '--disableProductStyleUrl'],
-    ...(tls ? ['--cert', tls.certFile, '--key', tls.keyFile] : []),
   ];
 }
 
-/** Over TLS too: the certificate is the tests' to judge. */
 async function makesContainer(options: AzuriteOptions, endpoint: string): Promise<boolean> {
   const { accountName, accountKey, container } = options;
   const client = new ContainerClient(

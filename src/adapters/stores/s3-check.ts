@@ -11,14 +11,13 @@ import {
   type DefaultRetention,
 } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
-import { md5Base64, sha256Hex, signBody, type AskOptions, type S3Access } from './s3-client.ts';
+import type { AskOptions } from './asking.ts';
 import type { RetryPolicy } from '../../transfer/retry.ts';
+import { md5Base64, sha256Hex, signBody, type S3Access } from './s3-client.ts';
 import { isObjectMissing } from './s3-errors.ts';
 import { lockOfBucket } from './s3-lock.ts';
 import { removeObject } from './s3-remove.ts';
-
-/** Somebody waits for the answer: one more try, and no long pauses. */
-const CHECK_RETRY = { tries: 2, pauseMs: 500, withinMs: 10_000 };
+import { CHECK_RETRY } from './tuning.ts';
 
 /**
  * `base` goes before every key. Leaves nothing behind; throws store.* for the first thing that can't be done. Answers in half a

@@ -1,6 +1,5 @@
 /** Owns how an S3 server is spoken to: addressing, certificates, credentials, time limits, tries, and errors in our words. */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import {
@@ -12,13 +11,13 @@ import {
   type UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { KeyturnError } from '../../domain/error.ts';
 import type { Clock } from '../../ports.ts';
-import { retrying, type RetryPolicy } from '../../transfer/retry.ts';
+import { asking, type Asking } from './asking.ts';
 import { describeS3Error, isTransient, type S3Place } from './s3-errors.ts';
+import { requireEncryption, trusted, type LineOptions } from './tls.ts';
+import type { StoreTuning } from './tuning.ts';
 
-export interface S3StoreOptions {
-  readonly name: string;
+export interface S3StoreOptions extends LineOptions {
   /** Undefined: AWS's own for the region. */
   readonly endpoint: string | undefined;
   readonly region: string;
@@ -26,10 +25,6 @@ export interface S3StoreOptions {
   /** Goes before every key; without leading or trailing slash; may be empty. */
   readonly prefix: string;
   readonly forcePathStyle: boolean;
-  /** `http://` endpoints are refused unless this is true. */
-  readonly allowPlainHttp: boolean;
-  /** PEM bundle; only who it names is trusted then. */
-  readonly caFile: string | undefined;
   /** Values, not references. Undefined: the SDK's default chain (environment, profile, role). */
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
   /** Asked for with everything that is written. Undefined: the bucket's own default. */
@@ -41,42 +36,10 @@ export interface S3StoreOptions {
 }
 
 /** Numbers that fit nearly everyone; tests make them small. */
-export interface S3Tuning {
-  /** Bytes of a part, at least 5 MiB for a real server. */
-  readonly partSize: number;
-  /** Parts on their way at once; memory is `partSize` times this. */
-  readonly buffers: number;
-  readonly retry: RetryPolicy;
-  readonly connectTimeoutMs: number;
-  /** A request fails when no byte moved for so long. */
-  readonly idleTimeoutMs: number;
-  /** Entries asked for in one page of a listing. */
-  readonly pageSize: number;
-}
+export type S3Tuning = StoreTuning;
+export { defaultTuning as defaultS3Tuning } from './tuning.ts';
 
-export const defaultS3Tuning: S3Tuning = {
-  partSize: 8 * 1024 * 1024,
-  buffers: 4,
-  // Five tries in about 25 s: a server that restarts is waited for.
-  retry: { tries: 5, pauseMs: 1_000, withinMs: 60_000 },
-  connectTimeoutMs: 5_000,
-  idleTimeoutMs: 20_000,
-  pageSize: 1_000,
-};
-
-/** Options of one request. */
-export interface AskOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Default: the store's own. */
-  readonly retry?: RetryPolicy;
-}
-
-/** What the SDK's `send` takes beside the command. */
-export interface SendOptions {
-  readonly abortSignal?: AbortSignal;
-}
-
-export interface S3Access {
+export interface S3Access extends Asking {
   readonly client: S3Client;
   readonly place: S3Place;
   readonly tuning: S3Tuning;
@@ -87,15 +50,6 @@ export interface S3Access {
   readonly storageClass: { readonly StorageClass?: StorageClass };
   /** Whether the server checks the CRC32 of a part although it does not say so; undefined until it was found out. */
   checksCrc32: boolean | undefined;
-  /** The answer of `action`, tried again as the policy says; throws KeyturnError store.*, or the signal's reason. */
-  readonly ask: <T>(what: string, action: (options: SendOptions) => Promise<T>, options?: AskOptions) => Promise<T>;
-  /** The same, but undefined when `isAbsent` says so of an error. */
-  readonly askIfThere: <T>(
-    what: string,
-    action: (options: SendOptions) => Promise<T>,
-    isAbsent: (error: unknown) => boolean,
-    options?: AskOptions,
-  ) => Promise<T | undefined>;
 }
 
 // The SDK writes six lines to standard error about a Node version of the future, in every process that makes a client.
@@ -104,12 +58,7 @@ process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 
 /** Throws config.invalid for a plain `http://` endpoint that is not allowed. Opens no connection. */
 export function s3Access(options: S3StoreOptions, tuning: S3Tuning, clock: Clock): S3Access {
-  const encrypted = !(options.endpoint?.startsWith('http://') ?? false);
-  if (!encrypted && !options.allowPlainHttp) {
-    throw new KeyturnError('config.invalid', `The endpoint of store ${options.name} is plain http.`, {
-      hint: `Use https://, or set allowPlainHttp: true for store ${options.name} if its network is trusted.`,
-    });
-  }
+  requireEncryption(options);
   const place: S3Place = {
     store: options.name,
     bucket: options.bucket,
@@ -118,29 +67,11 @@ export function s3Access(options: S3StoreOptions, tuning: S3Tuning, clock: Clock
   };
   const client = new S3Client(clientConfig(options, tuning));
 
-  const tryAgain = <T>(action: (options: SendOptions) => Promise<T>, { signal, retry }: AskOptions): Promise<T> =>
-    retrying(() => action(signal ? { abortSignal: signal } : {}), isTransient, retry ?? tuning.retry, clock, signal);
-
-  const ask: S3Access['ask'] = async (what, action, askOptions = {}) => {
-    try {
-      return await tryAgain(action, askOptions);
-    } catch (error) {
-      askOptions.signal?.throwIfAborted();
-      throw describeS3Error(place, what, error);
-    }
-  };
-  const askIfThere: S3Access['askIfThere'] = async (what, action, isAbsent, askOptions = {}) => {
-    try {
-      return await tryAgain(action, askOptions);
-    } catch (error) {
-      askOptions.signal?.throwIfAborted();
-      if (isAbsent(error)) return undefined;
-      throw describeS3Error(place, what, error);
-    }
-  };
+  const describe = (what: string, error: unknown) => describeS3Error(place, what, error);
   const { serverSideEncryption, kmsKeyId, storageClass } = options;
   return {
-    ...{ client, place, tuning, clock, checksCrc32: undefined, ask, askIfThere },
+    ...{ client, place, tuning, clock, checksCrc32: undefined },
+    ...asking({ retry: tuning.retry, clock, isTransient, describe }),
     encryption: {
       ...(serverSideEncryption && { ServerSideEncryption: serverSideEncryption }),
       ...(kmsKeyId !== undefined && { SSEKMSKeyId: kmsKeyId }),
@@ -166,24 +97,12 @@ function clientConfig(options: S3StoreOptions, tuning: S3Tuning): S3ClientConfig
       const pool = { keepAlive: true, maxSockets: 64 };
       return {
         httpAgent: new HttpAgent(pool),
-        httpsAgent: new HttpsAgent({ ...pool, ...(await certificates(options)) }),
+        httpsAgent: new HttpsAgent({ ...pool, ...(await trusted(options)) }),
         connectionTimeout: tuning.connectTimeoutMs,
         socketTimeout: tuning.idleTimeoutMs,
       };
     }),
   };
-}
-
-async function certificates({ name, caFile }: S3StoreOptions): Promise<{ ca?: string }> {
-  if (caFile === undefined) return {};
-  try {
-    return { ca: await readFile(caFile, 'utf8') };
-  } catch (error) {
-    throw new KeyturnError('config.invalid', `caFile of store ${name} can not be read: ${caFile}.`, {
-      hint: 'Name a PEM file that Keyturn may read.',
-      cause: error,
-    });
-  }
 }
 
 /** The SDK's own type of this tells no more than that headers can be added before the request is signed. */

@@ -7,7 +7,8 @@ import {
   type DefaultRetention,
 } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
-import type { AskOptions, S3Access, SendOptions } from './s3-client.ts';
+import type { AskOptions, SendOptions } from './asking.ts';
+import type { S3Access } from './s3-client.ts';
 import { isAnswer, isDenied, isNotOffered, isObjectMissing } from './s3-errors.ts';
 
 /** An object as HEAD and DELETE name it; with a version where the bucket keeps them. */

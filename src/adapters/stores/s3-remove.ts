@@ -1,7 +1,8 @@
 /** Owns how an object goes for good: by the version that is shown, so that its bytes go too, and never behind a lock. */
 import { DeleteObjectCommand, HeadObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import { KeyturnError } from '../../domain/error.ts';
-import type { AskOptions, S3Access } from './s3-client.ts';
+import type { AskOptions } from './asking.ts';
+import type { S3Access } from './s3-client.ts';
 import { describeS3Error, isAnswer, isDenied, isObjectMissing, isRefusal } from './s3-errors.ts';
 import { keeps, lockOfBucket, lockOfObject, type ObjectLock, type S3Target } from './s3-lock.ts';
 

@@ -15,9 +15,11 @@ import {
 import { KeyturnError } from '../../domain/error.ts';
 import type { Upload } from '../../ports.ts';
 import { partBuffers, type Part, type PartSum } from '../../transfer/part-buffers.ts';
-import { md5Base64, sha256Hex, signBody, type AskOptions, type S3Access } from './s3-client.ts';
+import type { AskOptions } from './asking.ts';
+import { md5Base64, sha256Hex, signBody, type S3Access } from './s3-client.ts';
 import { isAnswer, isBadRequest, isObjectMissing } from './s3-errors.ts';
 import { removeVersion } from './s3-remove.ts';
+import { ABORT_RETRY } from './tuning.ts';
 
 export interface S3UploadOptions {
   readonly access: S3Access;
@@ -191,9 +193,6 @@ export function s3Upload(options: S3UploadOptions): Upload {
     },
   };
 }
-
-/** An abort is told of within seconds: what it could not do is found among the open uploads later. */
-const ABORT_RETRY = { tries: 3, pauseMs: 500, withinMs: 10_000 };
 
 /** Aborts, and looks whether it is gone: servers may still take in a part for a moment. No error when it is gone already. */
 export async function abortUpload(
