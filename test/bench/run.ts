@@ -4,6 +4,7 @@ import { becomeRoot, defaultCacheDir } from '../../deploy/local/parts/host.ts';
 import { pathWithTools } from '../../deploy/local/parts/tools.ts';
 import { benchAcks } from './acks.ts';
 import { benchBackup } from './backup.ts';
+import { benchCatalogue } from './catalogue.ts';
 import { benchRestore } from './restore.ts';
 import type { Result } from './results.ts';
 
@@ -17,6 +18,11 @@ function bytes(text: string): number {
 
 function count(text: string): number {
   if (!/^[1-9]\d?$/.test(text)) throw new InvalidArgumentError('expected 1 to 99');
+  return Number(text);
+}
+
+function many(text: string): number {
+  if (!/^[1-9]\d{3,5}$/.test(text) || Number(text) < 2000) throw new InvalidArgumentError('expected 2000 to 999999');
   return Number(text);
 }
 
@@ -53,6 +59,17 @@ program
   .action(async ({ json, size, runs }: { json?: true; size: number; runs: number }) => {
     await becomeRoot();
     await benchRestore({ size, runs, onResult: printer(json), onProgress });
+  });
+
+program
+  .command('catalogue')
+  .description('very many snapshots in one place: the list, a page of it, and what reading every manifest would take')
+  .option('--json', 'one JSON object a line: name, value, unit, runs')
+  .option('--count <count>', 'snapshots, from 2000', many, 10_000)
+  .option('--runs <count>', 'rounds of each measurement', count, 5)
+  .action(async ({ json, count: snapshots, runs }: { json?: true; count: number; runs: number }) => {
+    await becomeRoot();
+    await benchCatalogue({ count: snapshots, runs, onResult: printer(json), onProgress });
   });
 
 function printer(json: true | undefined): (result: Result) => void {

@@ -217,7 +217,10 @@ describe('the details', () => {
       {
         ...worst,
         ...{ record, at: AT, cluster: HOSTILE_NAME, away: problems, may: { hold: true, restore: true } },
-        retention: { stores: [...Array(20)].flatMap(() => poison(forecasts(HOSTILE))), released: poison(forecasts()) },
+        retention: {
+          stores: Array.from({ length: 20 }, () => poison(forecasts(HOSTILE))).flat(),
+          released: poison(forecasts()),
+        },
         stores: Array.from({ length: 30 }, (_, i) => `${HOSTILE}${i}`),
         copies: copies as SnapshotDetails['copies'],
       },
@@ -302,7 +305,7 @@ describe('the question before a release', () => {
   });
 
   test('hostile, and as long as it gets: within the limits', () => {
-    const goes = [...Array(20)].flatMap(() => poison(forecasts()));
+    const goes = Array.from({ length: 20 }, () => poison(forecasts())).flat();
     const view = releaseQuestionView({ ...question, cluster: HOSTILE_NAME, snapshot: LONG_ID, goes });
     expectFits(view);
     expectHarmless(view);

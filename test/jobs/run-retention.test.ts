@@ -147,6 +147,20 @@ describe('what is never removed', () => {
     expect(result(world, 'ceph').keptBy).toMatchObject({ held: 1 });
   });
 
+  test('one whose hold has ended goes, though the store itself still keeps it', async () => {
+    const world = await retentionWorld();
+    const kept = new Set([objectKey(CLUSTER, idOf(7)), manifestKey(CLUSTER, idOf(7))]);
+    const remove = world.ceph.remove.bind(world.ceph);
+    Object.assign(world.ceph, {
+      legalHold: async (key: string, on: boolean) => (on ? kept.add(key) : kept.delete(key), true),
+      remove: (key: string) =>
+        kept.has(key) ? Promise.reject(new KeyturnError('store.locked', 'Kept.', { hint: 'Wait.' })) : remove(key),
+    });
+    await hold(world.nas, idOf(7), '2026-11-21T06:10:00.000Z');
+    await world.run();
+    for (const store of world.stores) expect(whole(store)).toEqual(NEWEST_5);
+  });
+
   test.each([
     ['no JSON', 'held'],
     ['an unknown field', '{"format":1,"reason":"x","by":"U1","at":"2026-11-20T06:00:00.000Z","for":"ever"}'],
