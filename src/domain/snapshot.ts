@@ -2,8 +2,8 @@
  * Owns the snapshot record (its manifest) and the names of objects in a store.
  * A snapshot without a manifest is not a snapshot: the manifest is written last.
  */
-import { createHash } from 'node:crypto';
 import { readOtherName } from './other-snapshots.ts';
+import { sealed } from './sealed.ts';
 
 /** Version of the manifest's format; readers refuse what they don't know. */
 export const MANIFEST_FORMAT = 2;
@@ -165,20 +165,12 @@ export type ParsedManifest =
 
 /** The manifest's text, as it is stored: sealed, so that a byte that flips anywhere in it is seen. */
 export function serialiseManifest(record: SnapshotRecord): string {
-  if (record.format !== 1) return pretty({ ...record, seal: sealOf(record) });
-  return pretty(without(record, 'encoding'));
+  if (record.format !== 1) return sealed(record);
+  return `${JSON.stringify(without(record, 'encoding'), null, 2)}\n`;
 }
 
 function without(value: object, field: string): object {
   return Object.fromEntries(Object.entries(value).filter(([name]) => name !== field));
-}
-
-function pretty(value: object): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-function sealOf(record: object): string {
-  return createHash('sha256').update(JSON.stringify(record)).digest('hex');
 }
 
 /**
