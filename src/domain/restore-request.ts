@@ -62,6 +62,11 @@ export function isOpen(state: RequestState): boolean {
   return OPEN.has(state);
 }
 
+/** It has its approvals and needs the cluster for itself: whatever else runs there lets it by. */
+export function wantsCluster(state: RequestState): boolean {
+  return isOpen(state) && state !== 'pending';
+}
+
 /** What people can say to a restore that waits for them. 'give-up': it ends as failed, and people go on by hand. */
 export type Decision = 'retry' | 'roll-back' | 'give-up';
 

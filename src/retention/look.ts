@@ -10,6 +10,7 @@ import { hasRules } from '../domain/retention.ts';
 import type { Hold, RetentionSpec } from '../domain/retention.ts';
 import { planStore } from '../domain/retention-plan.ts';
 import type { RetentionFacts, StoreFacts, StorePlan } from '../domain/retention-plan.ts';
+import type { RestoreRequest } from '../domain/restore-request.ts';
 import { holdKey, isVerified } from '../domain/snapshot.ts';
 import type { SnapshotEntry, Stray } from '../domain/snapshot-entry.ts';
 import type { Clock, RestoreRequests, SnapshotCatalogue, SnapshotStore, StoreProblem } from '../ports.ts';
@@ -56,7 +57,7 @@ export async function lookAtRetention(deps: RetentionLooks, spec: ClusterSpec): 
     now: deps.clock.now(),
     entries,
     holds: await holdsOf(deps.stores, names, entries),
-    requested: await requestedOf(deps.requests, spec.name),
+    requested: requestedOf(await deps.requests.open(), spec.name),
   };
   const stores: StoreLook[] = [];
   for (const store of names) {
@@ -69,12 +70,8 @@ export async function lookAtRetention(deps: RetentionLooks, spec: ClusterSpec): 
   return { facts, stores, strays, problems };
 }
 
-/** Snapshots of the cluster that open restore requests want, of whichever cluster the request is. Throws queue.unavailable. */
-export async function requestedOf(
-  requests: Pick<RestoreRequests, 'open'>,
-  cluster: string,
-): Promise<ReadonlyMap<string, string>> {
-  const open = await requests.open();
+/** Snapshots of the cluster that open restore requests want, of whichever cluster the request is. */
+export function requestedOf(open: readonly RestoreRequest[], cluster: string): ReadonlyMap<string, string> {
   return new Map(
     open.flatMap(({ id, plan: { snapshot } }) => (snapshot.cluster === cluster ? [[snapshot.id, id] as const] : [])),
   );

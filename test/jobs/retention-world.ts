@@ -83,7 +83,7 @@ export async function retentionWorld({
   const spec = clusterSpec({}, CLUSTER);
   const events: KeyturnEvent[] = [];
   const lease = fakeClusterLease();
-  const wanted: { readonly id: string; readonly plan: RestoreRequest['plan'] }[] = [];
+  const wanted: Pick<RestoreRequest, 'id' | 'cluster' | 'state' | 'plan'>[] = [];
   const deps: RetentionDeps = {
     clusters: new Map([[CLUSTER, spec]]),
     stores: new Map(stores.map((store) => [store.name, store])),
@@ -108,8 +108,14 @@ export async function retentionWorld({
     want(id: string) {
       wanted.push({
         id: 'r1',
+        cluster: 'other',
+        state: 'approved',
         plan: plan({ cluster: 'other', snapshot: { ...plan().snapshot, cluster: CLUSTER, id } }),
       });
+    },
+    /** A restore of this cluster that has its approvals, and waits for the lease. */
+    restore() {
+      wanted.push({ id: 'r2', cluster: CLUSTER, state: 'approved', plan: plan({ cluster: CLUSTER }) });
     },
     run(job: Partial<RetentionJob> = {}, context: Partial<JobContext> = {}): Promise<JobResult> {
       return runRetention({ ...JOB, ...job }, jobContext(context), deps);

@@ -195,6 +195,18 @@ describe('what is never removed', () => {
     expect(result(world, 'ceph').keptBy).toMatchObject({ 'restore request': 1 });
   });
 
+  test('anything, while an approved restore of the cluster waits', async () => {
+    const world = await retentionWorld();
+    world.restore();
+    await world.run();
+    for (const store of world.stores) expect(whole(store)).toHaveLength(8);
+    expect(result(world, 'ceph').problem).toMatchObject({
+      code: 'cluster.busy',
+      message: expect.stringContaining('r2') as string,
+    });
+    expect(await world.lease.current(CLUSTER)).toBe(undefined);
+  });
+
   test("another tool's snapshots and files", async () => {
     const world = await retentionWorld();
     const others = [

@@ -6,6 +6,7 @@ import { KeyturnError, toProblem } from '../../domain/error.ts';
 import type { Problem } from '../../domain/error.ts';
 import { isHeld } from '../../domain/retention.ts';
 import type { Hold } from '../../domain/retention.ts';
+import { wantsCluster } from '../../domain/restore-request.ts';
 import { ALWAYS_ALLOWED } from '../../domain/retention-plan.ts';
 import type { Planned, StorePlan } from '../../domain/retention-plan.ts';
 import { manifestKey } from '../../domain/snapshot.ts';
@@ -41,7 +42,10 @@ export async function removeAll(run: Run, store: SnapshotStore, { goes }: StoreP
     await run.mayGoOn();
     if (run.deps.clock.now() >= run.until)
       return { removed, locked, problem: outOfTime(store, oldestFirst.length - at) };
-    const requested = await requestedOf(run.deps.requests, run.spec.name);
+    const open = await run.deps.requests.open();
+    const waiting = open.find((request) => request.cluster === run.spec.name && wantsCluster(request.state));
+    if (waiting !== undefined) return { removed, locked, problem: restoreFirst(run.spec.name, waiting.id) };
+    const requested = requestedOf(open, run.spec.name);
     const batch = oldestFirst.slice(at, at + BATCH);
     const outcomes = await Promise.all(
       batch.map(async (planned) => (requested.has(planned.id) ? PROTECTED : removeOne(run, store, planned))),
@@ -113,6 +117,14 @@ async function manifestOf(deps: Run['deps'], store: SnapshotStore, key: string):
     if (error instanceof KeyturnError && error.code === 'store.not-found') return undefined;
     throw error;
   }
+}
+
+function restoreFirst(cluster: string, request: string): Problem {
+  return {
+    code: 'cluster.busy',
+    message: `Restore ${request} of ${cluster} goes first.`,
+    hint: 'Wait: the run after the next backup goes on.',
+  };
 }
 
 function outOfTime(store: SnapshotStore, left: number): Problem {

@@ -4,7 +4,7 @@
  */
 import { KeyturnError, toProblem } from '../../domain/error.ts';
 import type { RepairJob } from '../../domain/job.ts';
-import { isOpen } from '../../domain/restore-request.ts';
+import { wantsCluster } from '../../domain/restore-request.ts';
 import { BUSY_WAIT_MS, waitForStore } from '../leftovers.ts';
 import type { JobContext, JobResult, Lease } from '../../ports.ts';
 import type { CopyDeps } from './deps.ts';
@@ -91,7 +91,7 @@ function givesWay(deps: CopyDeps, cluster: string, context: JobContext, lease: L
 /** One that has its approvals, and runs as soon as it has the lease. */
 async function restoreWaits(deps: Pick<CopyDeps, 'requests'>, cluster: string): Promise<boolean> {
   const [newest] = await deps.requests.byCluster(cluster, 1);
-  return newest !== undefined && isOpen(newest.state) && newest.state !== 'pending';
+  return newest !== undefined && wantsCluster(newest.state);
 }
 
 function wanted(): KeyturnError {
