@@ -167,14 +167,14 @@ describe('the nodes', () => {
     expect(why).toContain(`expected ${OTHER_KEY}`);
     expect(newer.nodes.some(({ hostKey }) => why.includes(`presented: ssh-ed25519 ${hostKey}`))).toBe(true);
     expect(next).toContain('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub');
-    expect(next).toContain('ssh.hostKey');
+    expect(next).toContain('change hostKey of this machine');
   });
 
   test('an unknown host key is refused, with the fingerprint to compare and to set', async () => {
     const { why, next } = await failure('unknown-key');
     expect(why).toMatch(/The host key of cp1 \(\S+\) is not known yet: expected key: none configured/);
     expect(newer.nodes.some(({ hostKey }) => why.includes(hostKey))).toBe(true);
-    expect(next).toContain('set ssh.hostKey');
+    expect(next).toContain('set hostKey of this machine');
   });
 
   test('a refused login names user, key and host', async () => {
