@@ -5,20 +5,20 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { redisConnections } from '../../../src/adapters/redis/connection.ts';
-import { redisClusterLease } from '../../../src/adapters/redis/lease.ts';
-import { redisOutbox } from '../../../src/adapters/redis/outbox.ts';
-import { redisJobQueue } from '../../../src/adapters/redis/queue.ts';
-import { redisSentMessages } from '../../../src/adapters/redis/sent-messages.ts';
-import { redisTickMemory } from '../../../src/adapters/redis/tick-memory.ts';
-import { KeyturnError } from '../../../src/domain/error.ts';
-import type { JobQueue, JobResult, Lease, Outbox } from '../../../src/ports.ts';
-import { operation } from '../../contracts/cluster-lease.ts';
-import { deferred } from '../../contracts/deferred.ts';
-import { backupJob } from '../../contracts/job-queue.ts';
-import { redisBench, type RedisBench } from './bench.ts';
-import { startRedis, type TestRedis } from './server.ts';
-import { LEASE_TIMES, OUTBOX_TIMES, QUEUE_TIMES } from './times.ts';
+import { redisConnections } from '../../src/adapters/redis/connection.ts';
+import { redisClusterLease } from '../../src/adapters/redis/lease.ts';
+import { redisOutbox } from '../../src/adapters/redis/outbox.ts';
+import { redisJobQueue } from '../../src/adapters/redis/queue.ts';
+import { redisSentMessages } from '../../src/adapters/redis/sent-messages.ts';
+import { redisTickMemory } from '../../src/adapters/redis/tick-memory.ts';
+import { KeyturnError } from '../../src/domain/error.ts';
+import type { JobQueue, JobResult, Lease, Outbox } from '../../src/ports.ts';
+import { operation } from '../contracts/cluster-lease.ts';
+import { deferred } from '../contracts/deferred.ts';
+import { backupJob } from '../contracts/job-queue.ts';
+import { redisBench, type RedisBench } from '../adapters/redis/bench.ts';
+import { startRedis, type TestRedis } from '../adapters/redis/server.ts';
+import { LEASE_TIMES, OUTBOX_TIMES, QUEUE_TIMES } from '../adapters/redis/times.ts';
 
 const PATIENCE = { timeout: 50_000, interval: 20 };
 const DONE: JobResult = { kind: 'done' };
@@ -52,7 +52,7 @@ function openOutbox(times = OUTBOX_TIMES): Outbox {
 
 /** Starts a process that takes one thing up, waits until it has it, and kills it. */
 async function takeAndDie(kind: 'job' | 'delivery', expected: string): Promise<void> {
-  const script = fileURLToPath(new URL('doomed.ts', import.meta.url));
+  const script = fileURLToPath(new URL('../adapters/redis/doomed.ts', import.meta.url));
   const args = ['--import', 'tsx', script, kind, redis.url, bench.prefix];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   doomed.push(child);

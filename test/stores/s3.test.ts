@@ -1,16 +1,16 @@
-/** Holds the S3 store against a real server: the contract, TLS, and what happens when the server fails. */
+/** Holds the S3 store against a real server: the contract, TLS, broken reads, and what happens when the server fails. */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { systemClock } from '../../../src/adapters/clock.ts';
-import { s3Store, type S3StoreOptions, type S3Tuning } from '../../../src/adapters/stores/s3.ts';
-import type { SnapshotStore } from '../../../src/ports.ts';
-import { snapshotStoreContract } from '../../contracts/snapshot-store.ts';
-import { selfSigned, startTlsProxy, type Certificate, type TlsProxy } from '../../support/tls.ts';
-import { startFakeS3 } from './fake-s3.ts';
-import { servicesRootfs, sharedS3, startTestS3, type TestS3 } from './swift.ts';
+import { systemClock } from '../../src/adapters/clock.ts';
+import { s3Store, type S3StoreOptions, type S3Tuning } from '../../src/adapters/stores/s3.ts';
+import type { SnapshotStore } from '../../src/ports.ts';
+import { snapshotStoreContract } from '../contracts/snapshot-store.ts';
+import { selfSigned, startTlsProxy, type Certificate, type TlsProxy } from '../support/tls.ts';
+import { startFakeS3 } from '../adapters/stores/fake-s3.ts';
+import { servicesRootfs, sharedS3, startTestS3, type TestS3 } from '../adapters/stores/swift.ts';
 
 const MiB = 1024 * 1024;
 /** The smallest part that real servers take. */
