@@ -5,6 +5,7 @@ import { holdForm, snapshotDialog } from '../../src/chat/views/snapshot-details.
 import { snapshotsView } from '../../src/chat/views/snapshots.ts';
 import type { HoldAnswer } from '../../src/commands/hold-snapshot.ts';
 import type { SnapshotDetails, SnapshotLine, SnapshotsReport } from '../../src/commands/list-snapshots.ts';
+import { newDamage } from '../../src/domain/damage.ts';
 import type { HoldNote } from '../../src/domain/hold.ts';
 import { foldHold, type HoldMessage } from '../../src/domain/hold-message.ts';
 import type { Forecast } from '../../src/domain/retention-plan.ts';
@@ -137,7 +138,10 @@ describe('the details', () => {
     at: AT,
     cluster: 'prod-eu',
     stores: ['ceph', 'offsite'],
-    copies: line().entry.copies.map((copy) => ({ ...copy, problem: undefined })),
+    copies: line().entry.copies.map((copy, i) => ({
+      ...copy,
+      ...{ problem: undefined, damage: undefined, readAt: i === 0 ? '2026-11-18T06:30:00.000Z' : undefined },
+    })),
     away: [],
     retention: { stores: forecasts('daily 2026-11-21'), released: forecasts('daily 2026-11-21') },
     may: { hold: true, restore: true },
@@ -151,16 +155,20 @@ describe('the details', () => {
 
   test('held, encrypted, with a damaged copy, one missing and a store away', () => {
     const encoding = { compression: 'zstd', encryption: 'age', recipients: ['age1x', 'age1y'] } as const;
+    const copy = { store: 'ceph', key: 'prod-eu/x.db.zst.age', size: 99_000_000, isDamaged: false } as const;
+    const known = { ...copy, problem: undefined, damage: undefined, readAt: '2026-11-18T06:30:00.000Z' };
+    const damage = newDamage(new Date('2026-11-20T00:00:00Z'), 'Its end is missing.', 'scrub-1');
     const object = { key: 'prod-eu/x.db.zst.age', size: 99_000_000, sha256: 'c'.repeat(64) };
     const view = snapshotDialog(
       {
         ...details,
         ...line({ encoding, object, source: 'etcdctl' }),
-        stores: ['ceph', 'offsite', 'nas', 'azure'],
+        stores: ['ceph', 'offsite', 'nas', 'azure', 'b2'],
         copies: [
-          { ...damaged.entry.copies[0], isDamaged: true, problem: undefined },
-          { ...damaged.entry.copies[1], isDamaged: false, problem: 'its manifest is missing' },
-        ] as SnapshotDetails['copies'],
+          { ...known, isDamaged: true, damage },
+          { ...known, store: 'nas', isDamaged: true, readAt: undefined },
+          { ...known, store: 'offsite', problem: 'its manifest is missing' },
+        ],
         hold: { note: ending, isActive: true, stores: ['ceph', 'offsite'] },
         away: [{ store: 'azure', message: 'No answer.', hint: 'Look at it.' }],
         retention: { stores: forecasts('held: before the upgrade'), released: forecasts() },
@@ -212,7 +220,10 @@ describe('the details', () => {
       ...stored().record,
       encoding: { compression: 'zstd', encryption: 'age', recipients } as const,
     });
-    const copies = Array.from({ length: 20 }, () => ({ ...worst.entry.copies[0], key: HOSTILE, problem: HOSTILE }));
+    const copies = Array.from({ length: 20 }, (_, i) => ({
+      ...{ store: HOSTILE, key: HOSTILE, size: 1e15, problem: HOSTILE, readAt: AT, isDamaged: i % 2 === 0 },
+      damage: i % 4 === 0 ? newDamage(new Date('9999-01-01T00:00:00Z'), HOSTILE, HOSTILE) : undefined,
+    }));
     const view = snapshotDialog(
       {
         ...worst,
@@ -222,7 +233,7 @@ describe('the details', () => {
           released: poison(forecasts()),
         },
         stores: Array.from({ length: 30 }, (_, i) => `${HOSTILE}${i}`),
-        copies: copies as SnapshotDetails['copies'],
+        copies,
       },
       'C1',
     );
