@@ -71,7 +71,7 @@ export interface SnapshotDetails extends SnapshotLine {
   /** What retention will do with it; undefined: it leaves it alone (another tool's), or that can't be told now. */
   readonly retention: SnapshotForecast | undefined;
   /** What this person may do with it. */
-  readonly may: { readonly hold: boolean; readonly restore: boolean };
+  readonly may: Readonly<Record<'hold' | 'restore' | 'verify', boolean>>;
 }
 
 export interface CopyDetails extends SnapshotCopy {
@@ -156,7 +156,11 @@ export async function showSnapshot(
     copies,
     away: problems,
     retention,
-    may: { hold: may(actor, 'hold', deps.people), restore: may(actor, 'restore', deps.people) },
+    may: {
+      hold: may(actor, 'hold', deps.people),
+      restore: may(actor, 'restore', deps.people),
+      verify: may(actor, 'verify', deps.people),
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 /** What stored snapshots look like: the list, one of them, holds; and that the worst data stay in Slack's limits. */
 import { describe, expect, test } from 'vitest';
 import { holdAnswerView, holdView, releaseQuestionView } from '../../src/chat/views/hold-phrases.ts';
+import { verifyAnswerView } from '../../src/chat/views/answers.ts';
 import { holdForm, snapshotDialog } from '../../src/chat/views/snapshot-details.ts';
 import { snapshotsView } from '../../src/chat/views/snapshots.ts';
 import type { HoldAnswer } from '../../src/commands/hold-snapshot.ts';
@@ -144,7 +145,7 @@ describe('the details', () => {
     })),
     away: [],
     retention: { stores: forecasts('daily 2026-11-21'), released: forecasts('daily 2026-11-21') },
-    may: { hold: true, restore: true },
+    may: { hold: true, restore: true, verify: true },
   };
 
   test('all that is known, and what can be done', () => {
@@ -209,7 +210,7 @@ describe('the details', () => {
   });
 
   test('who may do nothing gets no buttons', () => {
-    const view = snapshotDialog({ ...details, may: { hold: false, restore: false } }, 'C1');
+    const view = snapshotDialog({ ...details, may: { hold: false, restore: false, verify: false } }, 'C1');
     expect(view.blocks.some(({ type }) => type === 'actions')).toBe(false);
   });
 
@@ -227,7 +228,7 @@ describe('the details', () => {
     const view = snapshotDialog(
       {
         ...worst,
-        ...{ record, at: AT, cluster: HOSTILE_NAME, away: problems, may: { hold: true, restore: true } },
+        ...{ record, at: AT, cluster: HOSTILE_NAME, away: problems, may: { hold: true, restore: true, verify: true } },
         retention: {
           stores: Array.from({ length: 20 }, () => poison(forecasts(HOSTILE))).flat(),
           released: poison(forecasts()),
@@ -240,6 +241,14 @@ describe('the details', () => {
     expectDialogFits(view);
     expectHarmless({ text: '' as never, blocks: view.blocks as never });
   });
+});
+
+test.each([false, true])('the answer to a click on "Verify", asked for before: %s', (isKnown) => {
+  const answer = { cluster: 'prod-eu', snapshot: line().entry.id, operation: 'verify-prod-eu-1', isKnown };
+  expect(seen(verifyAnswerView(answer))).toMatchSnapshot();
+  const worst = verifyAnswerView({ ...answer, cluster: HOSTILE_NAME, snapshot: HOSTILE });
+  expectFits(worst);
+  expectHarmless(worst);
 });
 
 test('the form of a hold asks for the reason and an end', () => {

@@ -33,6 +33,7 @@ import type { SnapshotValue } from './snapshots.ts';
 export const SNAPSHOT_ACTIONS = {
   hold: 'snapshot.hold',
   release: 'snapshot.release',
+  verify: 'snapshot.verify',
   restore: 'snapshot.restore',
 } as const;
 export const HOLD_FORM = 'snapshot.hold-form';
@@ -163,6 +164,7 @@ function buttons({ hold, may, record, retention }: SnapshotDetails, value: Dialo
   const all = [
     ...(may.hold ? [button(SNAPSHOT_ACTIONS.hold, hold === undefined ? 'Hold…' : 'Change the hold…', value)] : []),
     ...(may.hold && hold !== undefined ? [release] : []),
+    ...(may.verify ? [button(SNAPSHOT_ACTIONS.verify, 'Verify', value)] : []),
     ...(may.restore && record !== undefined ? [button(SNAPSHOT_ACTIONS.restore, 'Restore…', value)] : []),
   ];
   return all.length === 0 ? [] : [actions(all)];
