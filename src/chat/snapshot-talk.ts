@@ -15,6 +15,7 @@ import type { Submission, SubmissionAnswer } from './form-answer.ts';
 import { inDialog } from './in-dialog.ts';
 import { typedIn } from './modal-blocks.ts';
 import type { Click, ClickAnswer, ClickHandler } from './restore-talk.ts';
+import { verifyAnswerView } from './views/answers.ts';
 import { saidDialog } from './views/dialogs.ts';
 import { holdAnswerView, RELEASE_ACTION, releaseQuestionView } from './views/hold-phrases.ts';
 import { factsOf, openAlreadyText, restoreFormView } from './views/restore-form.ts';
@@ -112,6 +113,11 @@ export const SNAPSHOT_DIALOG_CLICKS: Readonly<
     // Slack has asked before the click counted.
     const said = await release(options, { ...value, isConfirmed: true }, { user, channel: value.channel });
     return details(options, user, value, said.text);
+  },
+  [SNAPSHOT_ACTIONS.verify]: async (options, user, value) => {
+    const person = await actor(options, user, 'verify');
+    const answer = await options.commands.requestVerify(person, { ...value, isClicked: true });
+    return details(options, user, value, verifyAnswerView(answer).text);
   },
   [SNAPSHOT_ACTIONS.restore]: async (options, user, value) => {
     const person = await actor(options, user, 'restore');

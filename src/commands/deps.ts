@@ -17,6 +17,7 @@ import type {
   PeopleDirectory,
   Publish,
   RestoreRequests,
+  ScrubMemory,
   SnapshotCatalogue,
   SnapshotCoder,
   SnapshotStore,
@@ -36,6 +37,7 @@ export interface CommandDeps {
   readonly stores: ReadonlyMap<string, SnapshotStore>;
   readonly queue: JobQueue;
   readonly lease: ClusterLease;
+  readonly scrubMemory: Pick<ScrubMemory, 'lastReads'>;
   readonly calendar: CronCalendar;
   readonly publish: Publish;
   readonly clock: Clock;

@@ -1,18 +1,21 @@
 /** Owns what is stored for one cluster: the list, page by page and narrowed down, and all that is known of one snapshot. */
 import type { ClusterSpec } from '../domain/cluster.ts';
+import type { Damage } from '../domain/damage.ts';
 import { strongest } from '../domain/hold.ts';
 import type { HoldNote } from '../domain/hold.ts';
 import { may } from '../domain/permission.ts';
 import type { Person } from '../domain/permission.ts';
 import { isHeld } from '../domain/retention.ts';
+import { copyName } from '../domain/scrub.ts';
 import type { SnapshotRecord } from '../domain/snapshot.ts';
 import type { SnapshotCopy, SnapshotEntry } from '../domain/snapshot-entry.ts';
 import type { StoreProblem } from '../ports.ts';
+import { readMark } from '../stored/damage-mark.ts';
 import { readHolds } from '../stored/holds.ts';
 import type { FoundHold } from '../stored/holds.ts';
 import { readOne } from '../stored/read-snapshots.ts';
 import type { CommandDeps } from './deps.ts';
-import { findCluster, inParallel, requirePermission } from './deps.ts';
+import { findCluster, inParallel, requirePermission, within } from './deps.ts';
 import { forecastSnapshot } from './forecast-snapshot.ts';
 import type { LookAtRetention, SnapshotForecast } from './forecast-snapshot.ts';
 import type { WantedSnapshot } from './hold-words.ts';
@@ -68,20 +71,26 @@ export interface SnapshotDetails extends SnapshotLine {
   /** What retention will do with it; undefined: it leaves it alone (another tool's), or that can't be told now. */
   readonly retention: SnapshotForecast | undefined;
   /** What this person may do with it. */
-  readonly may: { readonly hold: boolean; readonly restore: boolean };
+  readonly may: Readonly<Record<'hold' | 'restore' | 'verify', boolean>>;
 }
 
 export interface CopyDetails extends SnapshotCopy {
   /** What is wrong with its manifest. */
   readonly problem: string | undefined;
+  /** ISO time at which it was last read again to its end; undefined: never, or that can't be told now. */
+  readonly readAt: string | undefined;
+  /** What its mark of damage says; undefined: it has none, or that can't be told now. */
+  readonly damage: Damage | undefined;
 }
 
 type Deps = Pick<
   CommandDeps,
-  'clusters' | 'people' | 'command' | 'catalogue' | 'stores' | 'calendar' | 'clock' | 'log' | 'nonce'
+  'clusters' | 'people' | 'command' | 'catalogue' | 'stores' | 'scrubMemory' | 'calendar' | 'clock' | 'log' | 'nonce'
 >;
 
 const A_PAGE = 10;
+/** Beyond this the memory of reads, or a mark of damage, is left out. */
+const EXTRAS_PATIENCE_MS = 5000;
 
 export interface ListWish {
   readonly cluster: string;
@@ -133,9 +142,10 @@ export async function showSnapshot(
 ): Promise<SnapshotDetails> {
   requirePermission(deps, actor, 'snapshots');
   const { spec, entry, problems } = await knownSnapshot(deps, wish);
+  const reads = lastReadsOf(deps, entry.cluster);
   const [line, copies, retention] = await Promise.all([
     lineOf(deps, spec, entry),
-    Promise.all(entry.copies.map((copy) => copyDetails(deps, entry, copy))),
+    Promise.all(entry.copies.map((copy) => copyDetails(deps, entry, copy, reads))),
     forecastSnapshot(deps, spec, entry, look),
   ]);
   return {
@@ -146,7 +156,11 @@ export async function showSnapshot(
     copies,
     away: problems,
     retention,
-    may: { hold: may(actor, 'hold', deps.people), restore: may(actor, 'restore', deps.people) },
+    may: {
+      hold: may(actor, 'hold', deps.people),
+      restore: may(actor, 'restore', deps.people),
+      verify: may(actor, 'verify', deps.people),
+    },
   };
 }
 
@@ -168,10 +182,44 @@ async function holdStateOf(deps: Deps, spec: ClusterSpec, entry: SnapshotEntry):
   return { note, isActive, stores: holds.map(({ store }) => store) };
 }
 
+async function copyDetails(
+  deps: Deps,
+  entry: SnapshotEntry,
+  copy: SnapshotCopy,
+  reads: Promise<ReadonlyMap<string, Date>>,
+): Promise<CopyDetails> {
+  const [problem, damage, lastReads] = await Promise.all([
+    manifestProblem(deps, entry, copy),
+    copy.isDamaged ? markOf(deps, entry, copy) : undefined,
+    reads,
+  ]);
+  return { ...copy, problem, damage, readAt: lastReads.get(copyName(copy))?.toISOString() };
+}
+
 /** Each copy's own manifest is looked at: one may be bad where the others are good. */
-async function copyDetails(deps: Deps, entry: SnapshotEntry, copy: SnapshotCopy): Promise<CopyDetails> {
-  if (copy.isDamaged || entry.origin === 'other') return { ...copy, problem: undefined };
-  if (copy.manifest === undefined) return { ...copy, problem: 'its manifest is missing' };
+async function manifestProblem(deps: Deps, entry: SnapshotEntry, copy: SnapshotCopy): Promise<string | undefined> {
+  if (copy.isDamaged || entry.origin === 'other') return undefined;
+  if (copy.manifest === undefined) return 'its manifest is missing';
   const { record, problems } = await readOne(deps.catalogue, { ...entry, copies: [copy] });
-  return { ...copy, problem: record === undefined ? problems.map(({ message }) => message).join(' ') : undefined };
+  return record === undefined ? problems.map(({ message }) => message).join(' ') : undefined;
+}
+
+async function markOf(deps: Deps, entry: SnapshotEntry, { store: name }: SnapshotCopy): Promise<Damage | undefined> {
+  const store = deps.stores.get(name);
+  return store && inTime(deps, `the mark of damage in store ${name}`, readMark(store, entry));
+}
+
+/** Copies may have been read when Redis is away: then nothing is said of it. */
+async function lastReadsOf(deps: Deps, cluster: string): Promise<ReadonlyMap<string, Date>> {
+  return (await inTime(deps, 'when copies were read', deps.scrubMemory.lastReads(cluster))) ?? new Map();
+}
+
+/** What is not there in time, or fails, is undefined: the rest is worth showing without it. */
+async function inTime<T>({ clock, log }: Deps, what: string, work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await within(clock, EXTRAS_PATIENCE_MS, work, () => new Error(`no answer in ${EXTRAS_PATIENCE_MS} ms`));
+  } catch (error) {
+    log.warn({ err: error, what }, 'The details of a snapshot are shown without a part');
+    return undefined;
+  }
 }

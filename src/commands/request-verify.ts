@@ -1,5 +1,5 @@
 /** Owns what happens when a person asks for a snapshot to be read again: one job, one announcement. */
-import { requestedVerifyId, type VerifyJob } from '../domain/job.ts';
+import { clickedVerifyId, requestedVerifyId, type VerifyJob } from '../domain/job.ts';
 import type { Person } from '../domain/permission.ts';
 import type { CommandDeps } from './deps.ts';
 import { requirePermission } from './deps.ts';
@@ -10,12 +10,16 @@ import { askQueue } from './running.ts';
 export interface VerifyRequest extends WantedSnapshot {
   /** Where the person asked; they are told there. */
   readonly channel: string;
+  /** By a button, which may be clicked twice. */
+  readonly isClicked?: boolean;
 }
 
 export interface VerifyAnswer {
   readonly cluster: string;
   readonly snapshot: string;
   readonly operation: string;
+  /** The same button was clicked within this minute; nothing was added. */
+  readonly isKnown: boolean;
 }
 
 type Deps = Pick<
@@ -33,15 +37,18 @@ export async function requestVerify(deps: Deps, actor: Person, request: VerifyRe
   const askedAt = deps.clock.now();
   const job: VerifyJob = {
     kind: 'verify',
-    id: requestedVerifyId(cluster, askedAt, deps.nonce()),
+    id:
+      request.isClicked === true
+        ? clickedVerifyId(cluster, snapshot, askedAt)
+        : requestedVerifyId(cluster, askedAt, deps.nonce()),
     cluster,
     snapshot,
     origin: { channel: request.channel, user: actor.id },
     askedAt: askedAt.toISOString(),
   };
-  await askQueue(deps.clock, deps.queue.add(job, { attempts: ATTEMPTS }));
-  await announceQueued(deps, job);
-  return { cluster, snapshot, operation: job.id };
+  const isKnown = (await askQueue(deps.clock, deps.queue.add(job, { attempts: ATTEMPTS }))) === 'known';
+  if (!isKnown) await announceQueued(deps, job);
+  return { cluster, snapshot, operation: job.id, isKnown };
 }
 
 /** The job is in the queue already; its next event carries all that this one says, so a failure here is only logged. */

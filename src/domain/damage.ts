@@ -6,6 +6,8 @@ import { sealed, unsealed } from './sealed.ts';
 
 /** Version of the mark's form. */
 export const DAMAGE_FORMAT = 1;
+/** A file larger than this, in bytes, is no mark: it is not read. */
+export const MAX_DAMAGE_SIZE = 16 * 1024;
 /** Characters; what is wrong is said in a line or two. */
 const LONGEST = 500;
 

@@ -1,4 +1,5 @@
 /** Owns what can be queued, and the ids that keep one tick from becoming two jobs. */
+import { createHash } from 'node:crypto';
 import type { Confirmation } from './retention-event.ts';
 import type { HoldNote } from './hold.ts';
 import type { Trigger } from './snapshot.ts';
@@ -158,6 +159,13 @@ export function retriedFrom(operation: string): string | undefined {
 
 export function requestedVerifyId(cluster: string, askedAt: Date, nonce: string): string {
   return `verify-${cluster}-${askedAt.toISOString().replace(/[-:.]/g, '')}-${nonce}`;
+}
+
+/** By a button: two clicks, or two people, within the same minute are one. Names of other tools' snapshots may be long. */
+export function clickedVerifyId(cluster: string, snapshot: string, askedAt: Date): string {
+  const minute = new Date(Math.floor(askedAt.getTime() / 60_000) * 60_000);
+  const digest = createHash('sha256').update(snapshot).digest('hex').slice(0, 16);
+  return requestedVerifyId(cluster, minute, digest);
 }
 
 /** How often a scrub begins, in milliseconds. */

@@ -14,13 +14,18 @@ export interface ScrubCopy {
   readonly entry: SnapshotEntry;
   readonly store: string;
   readonly size: number;
-  /** Undefined: never, as far as is known. */
+  /** Or put off as if it had been read then. Undefined: never, as far as is known. */
   readonly lastRead: Date | undefined;
 }
 
 /** The name of a copy in what is remembered of reads. */
 export function copyName({ store, key }: { readonly store: string; readonly key: string }): string {
   return `${store}/${key}`;
+}
+
+/** The name under which the turn of a copy that could not be read is put off: it is no time at which it was read. */
+export function putOffName(copy: { readonly store: string; readonly key: string }): string {
+  return `put off ${copyName(copy)}`;
 }
 
 /** Every copy that can be read: those with a manifest. */
@@ -35,7 +40,7 @@ export function copiesToRead(
         entry,
         store: copy.store,
         size: copy.size,
-        lastRead: lastReads.get(copyName(copy)),
+        lastRead: later(lastReads.get(copyName(copy)), lastReads.get(putOffName(copy))),
       })),
     );
 }
@@ -69,6 +74,10 @@ export function roundMs(copies: readonly ScrubCopy[], rateLimit: number): number
 
 export function totalBytes(copies: readonly ScrubCopy[]): number {
   return copies.reduce((sum, { size }) => sum + size, 0);
+}
+
+function later(a: Date | undefined, b: Date | undefined): Date | undefined {
+  return a === undefined || (b !== undefined && b > a) ? b : a;
 }
 
 function neverReadFirst(a: ScrubCopy, b: ScrubCopy): number {

@@ -19,6 +19,7 @@ import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
 import { fakeOutbox } from '../fakes/outbox.ts';
+import { fakeScrubMemory } from '../fakes/scrub-memory.ts';
 import { fakeSentMessages } from '../fakes/sent-messages.ts';
 import { catalogueOf, events, member, record, silentLog, sixHourly, spec, stored } from './samples.ts';
 import { freePort } from '../support/free-port.ts';
@@ -82,6 +83,7 @@ async function world(
     stores: new Map(),
     queue,
     lease: fakeClusterLease(),
+    scrubMemory: fakeScrubMemory(),
     calendar: sixHourly,
     publish,
     clock,

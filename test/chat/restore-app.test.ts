@@ -474,6 +474,17 @@ describe('stored snapshots', () => {
     await dialog(w, 'noor', 'Retention leaves');
   });
 
+  test('verified from the details: one job, of which the dialog tells, and the message where it was asked', async () => {
+    const w = await storedWorld();
+    const verifications = () => w.queue.jobs.filter(({ job }) => job.kind === 'verify');
+    await w.workspace.runCommand('noor', 'general', `/etcd snapshots prod-eu ${id}`);
+    const details = await dialog(w, 'noor', 'sha256');
+    await w.workspace.clickInView('noor', details, 'snapshot.verify');
+    await dialog(w, 'noor', 'will be read');
+    expect(verifications()).toMatchObject([{ job: { cluster: 'prod-eu', snapshot: id, origin: { user: NOOR } } }]);
+    await w.workspace.waitForMessage('general', (m) => m.text.includes(id));
+  });
+
   test('others may look, and ask for a restore from there, but not hold', async () => {
     const w = await storedWorld();
     await w.workspace.runCommand('ada', 'general', `/etcd hold prod-eu ${id} because`);
@@ -482,6 +493,7 @@ describe('stored snapshots', () => {
     await w.workspace.runCommand('ada', 'general', `/etcd snapshots prod-eu ${id}`);
     const details = await dialog(w, 'ada', 'sha256');
     expect(dialogText(w.workspace, 'ada')).not.toContain('Hold…');
+    expect(dialogText(w.workspace, 'ada')).not.toContain('Verify');
     await w.workspace.clickInView('ada', details, 'snapshot.restore');
     await dialog(w, 'ada', 'Make the plan');
     expect(dialogText(w.workspace, 'ada')).toContain(id);

@@ -1,10 +1,12 @@
 /** What stored snapshots look like: the list, one of them, holds; and that the worst data stay in Slack's limits. */
 import { describe, expect, test } from 'vitest';
 import { holdAnswerView, holdView, releaseQuestionView } from '../../src/chat/views/hold-phrases.ts';
+import { verifyAnswerView } from '../../src/chat/views/answers.ts';
 import { holdForm, snapshotDialog } from '../../src/chat/views/snapshot-details.ts';
 import { snapshotsView } from '../../src/chat/views/snapshots.ts';
 import type { HoldAnswer } from '../../src/commands/hold-snapshot.ts';
 import type { SnapshotDetails, SnapshotLine, SnapshotsReport } from '../../src/commands/list-snapshots.ts';
+import { newDamage } from '../../src/domain/damage.ts';
 import type { HoldNote } from '../../src/domain/hold.ts';
 import { foldHold, type HoldMessage } from '../../src/domain/hold-message.ts';
 import type { Forecast } from '../../src/domain/retention-plan.ts';
@@ -137,10 +139,13 @@ describe('the details', () => {
     at: AT,
     cluster: 'prod-eu',
     stores: ['ceph', 'offsite'],
-    copies: line().entry.copies.map((copy) => ({ ...copy, problem: undefined })),
+    copies: line().entry.copies.map((copy, i) => ({
+      ...copy,
+      ...{ problem: undefined, damage: undefined, readAt: i === 0 ? '2026-11-18T06:30:00.000Z' : undefined },
+    })),
     away: [],
     retention: { stores: forecasts('daily 2026-11-21'), released: forecasts('daily 2026-11-21') },
-    may: { hold: true, restore: true },
+    may: { hold: true, restore: true, verify: true },
   };
 
   test('all that is known, and what can be done', () => {
@@ -151,16 +156,20 @@ describe('the details', () => {
 
   test('held, encrypted, with a damaged copy, one missing and a store away', () => {
     const encoding = { compression: 'zstd', encryption: 'age', recipients: ['age1x', 'age1y'] } as const;
+    const copy = { store: 'ceph', key: 'prod-eu/x.db.zst.age', size: 99_000_000, isDamaged: false } as const;
+    const known = { ...copy, problem: undefined, damage: undefined, readAt: '2026-11-18T06:30:00.000Z' };
+    const damage = newDamage(new Date('2026-11-20T00:00:00Z'), 'Its end is missing.', 'scrub-1');
     const object = { key: 'prod-eu/x.db.zst.age', size: 99_000_000, sha256: 'c'.repeat(64) };
     const view = snapshotDialog(
       {
         ...details,
         ...line({ encoding, object, source: 'etcdctl' }),
-        stores: ['ceph', 'offsite', 'nas', 'azure'],
+        stores: ['ceph', 'offsite', 'nas', 'azure', 'b2'],
         copies: [
-          { ...damaged.entry.copies[0], isDamaged: true, problem: undefined },
-          { ...damaged.entry.copies[1], isDamaged: false, problem: 'its manifest is missing' },
-        ] as SnapshotDetails['copies'],
+          { ...known, isDamaged: true, damage },
+          { ...known, store: 'nas', isDamaged: true, readAt: undefined },
+          { ...known, store: 'offsite', problem: 'its manifest is missing' },
+        ],
         hold: { note: ending, isActive: true, stores: ['ceph', 'offsite'] },
         away: [{ store: 'azure', message: 'No answer.', hint: 'Look at it.' }],
         retention: { stores: forecasts('held: before the upgrade'), released: forecasts() },
@@ -201,7 +210,7 @@ describe('the details', () => {
   });
 
   test('who may do nothing gets no buttons', () => {
-    const view = snapshotDialog({ ...details, may: { hold: false, restore: false } }, 'C1');
+    const view = snapshotDialog({ ...details, may: { hold: false, restore: false, verify: false } }, 'C1');
     expect(view.blocks.some(({ type }) => type === 'actions')).toBe(false);
   });
 
@@ -212,23 +221,34 @@ describe('the details', () => {
       ...stored().record,
       encoding: { compression: 'zstd', encryption: 'age', recipients } as const,
     });
-    const copies = Array.from({ length: 20 }, () => ({ ...worst.entry.copies[0], key: HOSTILE, problem: HOSTILE }));
+    const copies = Array.from({ length: 20 }, (_, i) => ({
+      ...{ store: HOSTILE, key: HOSTILE, size: 1e15, problem: HOSTILE, readAt: AT, isDamaged: i % 2 === 0 },
+      damage: i % 4 === 0 ? newDamage(new Date('9999-01-01T00:00:00Z'), HOSTILE, HOSTILE) : undefined,
+    }));
     const view = snapshotDialog(
       {
         ...worst,
-        ...{ record, at: AT, cluster: HOSTILE_NAME, away: problems, may: { hold: true, restore: true } },
+        ...{ record, at: AT, cluster: HOSTILE_NAME, away: problems, may: { hold: true, restore: true, verify: true } },
         retention: {
           stores: Array.from({ length: 20 }, () => poison(forecasts(HOSTILE))).flat(),
           released: poison(forecasts()),
         },
         stores: Array.from({ length: 30 }, (_, i) => `${HOSTILE}${i}`),
-        copies: copies as SnapshotDetails['copies'],
+        copies,
       },
       'C1',
     );
     expectDialogFits(view);
     expectHarmless({ text: '' as never, blocks: view.blocks as never });
   });
+});
+
+test.each([false, true])('the answer to a click on "Verify", asked for before: %s', (isKnown) => {
+  const answer = { cluster: 'prod-eu', snapshot: line().entry.id, operation: 'verify-prod-eu-1', isKnown };
+  expect(seen(verifyAnswerView(answer))).toMatchSnapshot();
+  const worst = verifyAnswerView({ ...answer, cluster: HOSTILE_NAME, snapshot: HOSTILE });
+  expectFits(worst);
+  expectHarmless(worst);
 });
 
 test('the form of a hold asks for the reason and an end', () => {

@@ -12,6 +12,7 @@ import { fakeClock } from '../fakes/clock.ts';
 import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
+import { fakeScrubMemory } from '../fakes/scrub-memory.ts';
 import { restoreParts } from '../support/restore-world.ts';
 
 const NOW = '2026-11-21T06:30:00.000Z';
@@ -34,6 +35,7 @@ function world(change: Partial<CommandDeps> = {}) {
     stores: new Map(),
     queue,
     lease,
+    scrubMemory: fakeScrubMemory(),
     calendar: sixHourly,
     publish: (event) => {
       published.push(event);

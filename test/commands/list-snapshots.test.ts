@@ -1,10 +1,13 @@
 /** The list of snapshots and the details of one: what is read for them, and what is told of what can't be. */
 import { describe, expect, test } from 'vitest';
 import { catalogue } from '../../src/adapters/catalogue.ts';
+import { newDamage, serialiseDamage } from '../../src/domain/damage.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
 import { adoptedManifestKey, damageKey, manifestKey, serialiseManifest } from '../../src/domain/snapshot.ts';
+import type { ScrubMemory } from '../../src/ports.ts';
 import { record, spec } from '../chat/samples.ts';
 import { memoryStore, type MemoryStore } from '../fakes/memory-store.ts';
+import { fakeScrubMemory } from '../fakes/scrub-memory.ts';
 import { somebody } from '../support/requests.ts';
 import { refusalOf, restoreWorld } from '../support/restore-world.ts';
 
@@ -25,18 +28,19 @@ async function save(store: MemoryStore, id: string): Promise<string> {
   return key;
 }
 
-function world() {
+function world(scrubMemory: Pick<ScrubMemory, 'lastReads' | 'setRead'> = fakeScrubMemory()) {
   const [ceph, nas] = [memoryStore('ceph'), memoryStore('nas')];
   const made = restoreWorld({
     clusters: [spec('prod-eu', { stores: ['ceph', 'nas'] })],
     people: { request: [person.id], approve: [], operate: [] },
     stores: new Map([ceph, nas].map((store) => [store.name, store])),
     catalogue: catalogue([ceph, nas], () => ['ceph', 'nas']),
+    scrubMemory,
   });
   const list = (filters: readonly string[] = [], page = 0) =>
     made.commands.listSnapshots(person, { ...prod, filters, page });
   const show = (snapshot: string) => made.commands.showSnapshot(person, { ...prod, snapshot });
-  return { ...made, ceph, nas, list, show };
+  return { ...made, ceph, nas, list, show, scrubMemory };
 }
 
 describe('the list', () => {
@@ -110,7 +114,7 @@ describe('the details', () => {
         { store: 'ceph', problem: undefined },
         { store: 'nas', problem: expect.stringContaining('not JSON') as string },
       ],
-      may: { hold: false, restore: true },
+      may: { hold: false, restore: true, verify: false },
     });
   });
 
@@ -121,6 +125,44 @@ describe('the details', () => {
     const { record: read, copies, problems } = await show(idOf(1));
     expect([read, copies[0]?.isDamaged]).toEqual([undefined, true]);
     expect(problems[0]?.message).toContain('found damaged');
+  });
+
+  test('tell when each copy was last read again, and what the mark of a damaged one says', async () => {
+    const { ceph, nas, show, scrubMemory } = world();
+    const at = new Date('2026-11-18T06:30:00.000Z');
+    await save(nas, idOf(1));
+    await scrubMemory.setRead('prod-eu', `ceph/${await save(ceph, idOf(1))}`, at);
+    const damage = newDamage(at, 'Its sha256 is another one.', 'scrub-1');
+    await nas.put(damageKey('prod-eu', idOf(1)), Buffer.from(serialiseDamage(damage)));
+    expect((await show(idOf(1))).copies).toMatchObject([
+      { store: 'ceph', readAt: at.toISOString(), damage: undefined },
+      { store: 'nas', readAt: undefined, isDamaged: true, damage },
+    ]);
+  });
+
+  test.each([
+    ['not JSON', 'x'],
+    ['changed since it was written', '{}'],
+    ['too large to be one', 'x'.repeat(20_000)],
+  ])('say of a mark that can not be read that it is %s; a large one is not read', async (why, text) => {
+    const { ceph, nas, show } = world();
+    for (const store of [ceph, nas]) await save(store, idOf(1));
+    await nas.put(damageKey('prod-eu', idOf(1)), Buffer.from(text));
+    expect((await show(idOf(1))).copies[1]).toMatchObject({ isDamaged: true, damage: { found: `its mark is ${why}` } });
+    expect(nas.calls.filter((call) => call.startsWith('get ') && call.includes('damage'))).toHaveLength(
+      text.length > 9999 ? 0 : 1,
+    );
+  });
+
+  test('are shown without the reads when Redis is away, and without the mark when its store is', async () => {
+    const { ceph, nas, show } = world({ ...fakeScrubMemory(), lastReads: () => Promise.reject(new Error('no Redis')) });
+    for (const store of [ceph, nas]) await save(store, idOf(1));
+    await nas.put(damageKey('prod-eu', idOf(1)), Buffer.from('{}'));
+    nas.fail('stat', new KeyturnError('store.unreachable', 'Away.', { hint: 'Look.' }));
+    expect(await show(idOf(1))).toMatchObject({
+      record: { id: idOf(1) },
+      copies: [{ readAt: undefined }, { isDamaged: true, damage: undefined }],
+    });
   });
 
   test('of an adopted one are those of its manifest, and a copy without one is told', async () => {

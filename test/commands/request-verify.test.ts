@@ -26,7 +26,7 @@ function world() {
     log: silentLog,
     nonce: () => 'a1',
   };
-  return { deps, queue, published };
+  return { deps, queue, published, clock };
 }
 
 test('one job is queued and announced, to where it was asked; the cluster may be left out', async () => {
@@ -51,6 +51,18 @@ test('who may not operate is refused; so is a snapshot that nobody has, and one 
   const both = { ...deps, catalogue: fakeCatalogue(() => ({ snapshots: [stored()], problems: [] })) };
   await expect(requestVerify(both, operator, request)).rejects.toMatchObject({ code: 'command.invalid' });
   expect(queue.jobs).toEqual([]);
+});
+
+test('a button that is clicked twice within a minute queues and announces one job; later it queues another', async () => {
+  const { deps, queue, published, clock } = world();
+  const clicked = { cluster: 'prod-eu', snapshot: ID, channel: 'C1', isClicked: true };
+  const first = await requestVerify(deps, operator, clicked);
+  await clock.advance(20_000);
+  expect(await requestVerify(deps, operator, clicked)).toEqual({ ...first, isKnown: true });
+  expect([first.isKnown, queue.jobs.length, published.length]).toEqual([false, 1, 1]);
+  await clock.advance(60_000);
+  expect(await requestVerify(deps, operator, clicked)).toMatchObject({ isKnown: false });
+  expect(queue.jobs).toHaveLength(2);
 });
 
 test('that the job could not be announced does not undo it', async () => {

@@ -13,6 +13,7 @@ import { redisConnections, type RedisConnections } from '../../src/adapters/redi
 import { redisClusterLease } from '../../src/adapters/redis/lease.ts';
 import { redisJobQueue } from '../../src/adapters/redis/queue.ts';
 import { redisRestoreRequests } from '../../src/adapters/redis/restore-requests.ts';
+import { redisScrubMemory } from '../../src/adapters/redis/scrub-memory.ts';
 import { redisStepUpRecords } from '../../src/adapters/redis/step-up-records.ts';
 import { noCodes } from '../../src/adapters/one-time-codes.ts';
 import { detachedSteps } from '../../src/adapters/ssh/detached.ts';
@@ -89,6 +90,7 @@ function depsOf(config: Config, { connections, queue, audit }: Opened): Paramete
     stores: new Map([[world.store.name, world.store]]),
     queue,
     lease: redisClusterLease(connections),
+    scrubMemory: redisScrubMemory(connections),
     calendar: cronCalendar,
     publish,
     clock: systemClock,

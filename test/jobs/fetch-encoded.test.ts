@@ -1,7 +1,8 @@
 /** Encoded snapshots on their way to the nodes: decoded once for all, never handed on when a byte of the object is wrong. */
 import { describe, expect, test } from 'vitest';
+import { newDamage, serialiseDamage } from '../../src/domain/damage.ts';
 import { KeyturnError } from '../../src/domain/error.ts';
-import { PLAIN } from '../../src/domain/snapshot.ts';
+import { damageKey, PLAIN } from '../../src/domain/snapshot.ts';
 import { FAKE_ENCODING, fakeCoder } from '../fakes/snapshot-coder.ts';
 import { restoreWorld, type RestoreWorld } from './restore-world.ts';
 
@@ -16,6 +17,12 @@ async function flip(world: RestoreWorld, store: 0 | 1, at?: number): Promise<voi
   const where = at ?? Math.floor(bytes.length / 2);
   bytes.writeUInt8(bytes.readUInt8(where) ^ 4, where);
   await world.stores[store].put(name, bytes);
+}
+
+/** A later look found the copy damaged. */
+async function mark({ stores, plan, clock }: RestoreWorld, store: 0 | 1): Promise<void> {
+  const text = serialiseDamage(newDamage(clock.now(), 'Its sha256 is another one.', 'scrub-1'));
+  await stores[store].put(damageKey(plan.snapshot.cluster, plan.snapshot.id), Buffer.from(text));
 }
 
 function reads(world: RestoreWorld): number[] {
@@ -39,6 +46,43 @@ describe('an encrypted snapshot', () => {
     expect(await world.request()).toMatchObject({ state: 'succeeded' });
     expect(reads(world)).toEqual([1, 1]);
     for (const file of world.runner.files.values()) expect(Buffer.from(file).equals(world.snapshot)).toBe(true);
+  });
+
+  test('whose copy is marked as damaged is had from the next store', async () => {
+    const world = await encodedWorld();
+    await mark(world, 0);
+    await world.work();
+    expect(await world.request()).toMatchObject({ state: 'succeeded' });
+    expect(reads(world)).toEqual([0, 1]);
+  });
+
+  test('whose good copy can not be read is had from the marked one, when that is what the manifest says', async () => {
+    const world = await encodedWorld();
+    await mark(world, 0);
+    world.stores[1].fail('read', new KeyturnError('store.unreachable', 'nas is away.', { hint: 'Look at it.' }));
+    await world.work();
+    expect(await world.request()).toMatchObject({ state: 'succeeded' });
+    expect(reads(world)).toEqual([1, 1]);
+    for (const file of world.runner.files.values()) expect(Buffer.from(file).equals(world.snapshot)).toBe(true);
+  });
+
+  test('whose marked copy is damaged indeed never comes from there, and is had from the good one once that can be read', async () => {
+    const world = await encodedWorld();
+    await mark(world, 0);
+    await flip(world, 0);
+    world.stores[1].fail('read', new KeyturnError('store.unreachable', 'nas is away.', { hint: 'Look at it.' }), 1);
+    await world.work();
+    expect(await world.request()).toMatchObject({ state: 'succeeded' });
+    expect(reads(world)).toEqual([1, 2]);
+    for (const file of world.runner.files.values()) expect(Buffer.from(file).equals(world.snapshot)).toBe(true);
+  });
+
+  test('whose copies are all marked is not begun with, and nothing is read', async () => {
+    const world = await encodedWorld();
+    for (const store of [0, 1] as const) await mark(world, store);
+    await world.work({}, {}, 1);
+    expect(await world.request()).toMatchObject({ state: 'approved' });
+    expect([reads(world), world.worked]).toEqual([[0, 0], []]);
   });
 
   test('that is damaged everywhere is given up within seconds, and each store is named with what is wrong', async () => {

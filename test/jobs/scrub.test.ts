@@ -128,6 +128,10 @@ test('one object that can not be read does not keep others from their turn: it c
   await scrub(world);
   await scrub(world);
   expect(readsOf(world.ceph)).toEqual([idAt(2), idAt(1)]);
+  // What was put off is not told as read.
+  const reads = await world.scrubMemory.lastReads('prod-eu');
+  expect(reads.has(`ceph/${objectKey('prod-eu', idAt(1))}`)).toBe(true);
+  expect(reads.has(`ceph/${objectKey('prod-eu', idAt(2))}`)).toBe(false);
   await scrub(world);
   expect(readsOf(world.ceph)).toHaveLength(2);
   await world.clock.advance(DAY + 1);

@@ -12,6 +12,7 @@ import { nodeFacts } from '../domain/restore-facts.ts';
 import { fakeClusterLease } from '../fakes/cluster-lease.ts';
 import { fakeEtcd } from '../fakes/etcd-client.ts';
 import { fakeJobQueue } from '../fakes/job-queue.ts';
+import { fakeScrubMemory } from '../fakes/scrub-memory.ts';
 import { approvalsWorld } from './approvals.ts';
 import { coderOf } from './coder.ts';
 import { APPROVERS, requester } from './requests.ts';
@@ -61,6 +62,7 @@ export function restoreWorld(change: Partial<RestoreCommandDeps & RetentionComma
     catalogue: catalogueOf([stored()]),
     queue,
     lease,
+    scrubMemory: fakeScrubMemory(),
     calendar: sixHourly,
     publish: async (event) => void published.push(event),
     clock,

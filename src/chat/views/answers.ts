@@ -32,8 +32,10 @@ export function backupAnswerView(answer: BackupAnswer): MessageView {
 }
 
 /** What the one who asked is told at once; the verification's own message follows in the channel. */
-export function verifyAnswerView({ cluster, snapshot }: VerifyAnswer): MessageView {
-  const line = mrk`🕓 Every copy of ${code(snapshot)} of ${bold(cluster)} will be read. The message tells how it goes.`;
+export function verifyAnswerView({ cluster, snapshot, isKnown }: VerifyAnswer): MessageView {
+  const line = isKnown
+    ? mrk`ℹ️ ${code(snapshot)} of ${bold(cluster)} was asked to be verified within this minute already; nothing more is started.`
+    : mrk`🕓 Every copy of ${code(snapshot)} of ${bold(cluster)} will be read. The message tells how it goes.`;
   return message(line, [section(line)]);
 }
 

@@ -33,6 +33,7 @@ import type { SnapshotValue } from './snapshots.ts';
 export const SNAPSHOT_ACTIONS = {
   hold: 'snapshot.hold',
   release: 'snapshot.release',
+  verify: 'snapshot.verify',
   restore: 'snapshot.restore',
 } as const;
 export const HOLD_FORM = 'snapshot.hold-form';
@@ -117,10 +118,10 @@ function encodingText({ compression, encryption, recipients }: Encoding): Mrkdwn
   return join(how, ', ') === '' ? mrk`as it is` : join(how, ', ');
 }
 
-function copyLines({ copies, stores, away }: SnapshotDetails): Mrkdwn[] {
+function copyLines({ at, copies, stores, away }: SnapshotDetails): Mrkdwn[] {
   const there = new Set([...copies, ...away].map(({ store }) => store));
   return [
-    ...copies.slice(0, 12).map(copyLine),
+    ...copies.slice(0, 12).map((copy) => copyLine(copy, at)),
     ...stores
       .filter((store) => !there.has(store))
       .slice(0, 12)
@@ -128,9 +129,15 @@ function copyLines({ copies, stores, away }: SnapshotDetails): Mrkdwn[] {
   ];
 }
 
-function copyLine({ store, key, size, isDamaged, problem }: CopyDetails): Mrkdwn {
-  const what = join([code(store), bytes(size), code(key, 255)]);
-  if (isDamaged) return mrk`🔴 ${what} · *found damaged*, does not count`;
+function copyLine({ store, key, size, isDamaged, damage, problem, readAt }: CopyDetails, at: string): Mrkdwn {
+  const ago = (time: string): Mrkdwn => duration(Date.parse(at) - Date.parse(time));
+  const read = readAt === undefined ? undefined : mrk`read again ${ago(readAt)} ago`;
+  const what = join([code(store), bytes(size), code(key, 255), read]);
+  if (isDamaged) {
+    const why = damage === undefined ? mrk`what is wrong can't be told just now` : plain(damage.found, 300);
+    const when = damage === undefined ? mrk`` : mrk` ${ago(damage.at)} ago`;
+    return mrk`🔴 ${what} · *found damaged*${when}, does not count: ${why}`;
+  }
   return problem === undefined ? mrk`✓ ${what}` : mrk`🔴 ${what} · ${plain(problem, 300)}`;
 }
 
@@ -157,6 +164,7 @@ function buttons({ hold, may, record, retention }: SnapshotDetails, value: Dialo
   const all = [
     ...(may.hold ? [button(SNAPSHOT_ACTIONS.hold, hold === undefined ? 'Hold…' : 'Change the hold…', value)] : []),
     ...(may.hold && hold !== undefined ? [release] : []),
+    ...(may.verify ? [button(SNAPSHOT_ACTIONS.verify, 'Verify', value)] : []),
     ...(may.restore && record !== undefined ? [button(SNAPSHOT_ACTIONS.restore, 'Restore…', value)] : []),
   ];
   return all.length === 0 ? [] : [actions(all)];

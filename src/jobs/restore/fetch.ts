@@ -5,7 +5,7 @@ import { KeyturnError } from '../../domain/error.ts';
 import type { Fetch, Phase, Plan } from '../../domain/plan.ts';
 import { runIdOf } from '../../domain/restore-course.ts';
 import { retryAfter } from '../../domain/retry.ts';
-import { isPlain } from '../../domain/snapshot.ts';
+import { damageKey, isPlain } from '../../domain/snapshot.ts';
 import type { SnapshotStore } from '../../ports.ts';
 import { Measure } from '../measure.ts';
 import { timeLimit } from '../time-limit.ts';
@@ -158,16 +158,26 @@ async function fetchOne(
   await x.record.ended(task, run, { outcome: 'done', code: undefined, output: '', durationMs, problem: undefined });
 }
 
-/** From the first store that has it whole, beginning with another one each round. */
+/**
+ * From the first store that has it whole, beginning with another one each round. A copy that is marked as damaged comes after
+ * all others: its mark may be older than its repair, and whatever is read is held against the manifest.
+ */
 async function openSnapshot(x: Execution, now: Round): Promise<AsyncIterable<Uint8Array>> {
   const { round, damaged, signal } = now;
-  const { object, id } = x.plan.snapshot;
+  const { object, id, cluster } = x.plan.snapshot;
   const stores = storesOf(x.deps.stores, x.spec);
   const first = (round - 1) % Math.max(stores.length, 1);
   let away: KeyturnError | undefined;
-  for (const store of [...stores.slice(first), ...stores.slice(0, first)]) {
+  const marked = new Set<SnapshotStore>();
+  const inTurn = [...stores.slice(first), ...stores.slice(0, first)];
+  for (const store of inTurn) {
     if (damaged.has(store)) continue;
     try {
+      if (!marked.has(store) && (await store.stat(damageKey(cluster, id))) !== undefined) {
+        marked.add(store);
+        inTurn.push(store);
+        continue;
+      }
       const found = await store.stat(object.key);
       if (found?.size === object.size) return snapshotIn(x, store, await store.read(object.key, signal), now);
       if (found !== undefined) damaged.set(store, damagedCopy(store, id, wrongSize(found.size, object.size)));

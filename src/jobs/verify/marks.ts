@@ -3,12 +3,13 @@
  * Each damage is told once, however often it is found again.
  */
 import type { CheckedCopy, CopyVerdict } from '../../domain/copy-verdict.ts';
-import { damageOperation, newDamage, parseDamage, serialiseDamage, type Damage } from '../../domain/damage.ts';
+import { damageOperation, newDamage, serialiseDamage, type Damage } from '../../domain/damage.ts';
 import { KeyturnError, toProblem, type Problem } from '../../domain/error.ts';
 import type { RepairJob } from '../../domain/job.ts';
 import { damageKey } from '../../domain/snapshot.ts';
 import { manifestKeyFor, type SnapshotEntry } from '../../domain/snapshot-entry.ts';
 import type { SnapshotStore } from '../../ports.ts';
+import { readMark } from '../../stored/damage-mark.ts';
 import type { CopyDeps } from './deps.ts';
 import { queueRepair } from './queue-repair.ts';
 
@@ -62,15 +63,6 @@ async function settleOne(
     case 'unknown':
       return undefined;
   }
-}
-
-/** The mark that lies in the store; undefined: none does. One that can't be read is one all the same. Throws store.*. */
-export async function readMark(store: SnapshotStore, { cluster, id }: SnapshotEntry): Promise<Damage | undefined> {
-  const key = damageKey(cluster, id);
-  const there = await store.stat(key);
-  if (there === undefined) return undefined;
-  const parsed = parseDamage(Buffer.from(await store.get(key)).toString('utf8'));
-  return parsed.ok ? parsed.damage : newDamage(there.modifiedAt, `its mark is ${parsed.problem}`, 'unknown');
 }
 
 /** Sets the mark unless there is one. */

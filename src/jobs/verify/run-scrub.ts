@@ -7,6 +7,7 @@ import {
   copiesToRead,
   copyName,
   dueCopies,
+  putOffName,
   readAgainTomorrow,
   roundMs,
   SCRUB_FOR_MS,
@@ -54,7 +55,9 @@ async function lookAtClusters(deps: CopyDeps): Promise<readonly ScrubCopy[]> {
     if (!deps.scrub.enabled) continue;
     const lastReads = await deps.scrubMemory.lastReads(spec.name);
     all.push(...copiesToRead(listed.entries, lastReads));
-    const there = new Set(listed.entries.flatMap(({ copies }) => copies.map(copyName)));
+    const there = new Set(
+      listed.entries.flatMap(({ copies }) => copies.flatMap((copy) => [copyName(copy), putOffName(copy)])),
+    );
     const gone = [...lastReads.keys()].filter((name) => !there.has(name));
     // With a store away nobody can say what is gone.
     if (listed.problems.length === 0) await deps.scrubMemory.forget(spec.name, gone);
@@ -127,8 +130,12 @@ async function readOne(
     deps.log.warn({ operation: job.id, store: name, snapshot: entry.id, problem }, 'a copy could not be read');
     if (problem.code === 'store.unreachable' || problem.code === 'store.credentials') return 'away';
   }
-  const at = verdict.kind === 'unknown' ? readAgainTomorrow(deps.scrub.everyMs, now) : now;
   const copy = entry.copies.find((each) => each.store === name);
-  if (copy !== undefined) await deps.scrubMemory.setRead(entry.cluster, copyName(copy), at);
+  if (copy === undefined) return 'read';
+  if (verdict.kind === 'unknown') {
+    await deps.scrubMemory.setRead(entry.cluster, putOffName(copy), readAgainTomorrow(deps.scrub.everyMs, now));
+  } else {
+    await deps.scrubMemory.setRead(entry.cluster, copyName(copy), now);
+  }
   return 'read';
 }
