@@ -39,8 +39,6 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Env
   requireShortPath(dir);
   const cacheDir = defaultCacheDir();
   const dataDir = join(dir, 'data');
-  await rm(dataDir, { recursive: true, force: true });
-  await mkdir(dataDir, { recursive: true });
   const services = await ensureRootfs('services', { cacheDir, ...(onProgress && { onProgress }) });
   const sftpRootfs = await ensureRootfs(options.image ?? 'node', { cacheDir, ...(onProgress && { onProgress }) });
   const nodes = await startNodes({ ...options, cacheDir, instanceDir: join(dir, 'nodes') });
@@ -49,6 +47,9 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Env
     for (const end of ends.splice(0).reverse()) await end();
   };
   try {
+    // Only now: that the nodes came up says that no other environment lives in this folder.
+    await rm(dataDir, { recursive: true, force: true });
+    await mkdir(dataDir, { recursive: true });
     onProgress?.('services: starting Redis, S3 and SFTP');
     const { netnsFile } = nodes.hub;
     const starting = [
