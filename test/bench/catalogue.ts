@@ -9,11 +9,13 @@ import { systemClock } from '../../src/adapters/clock.ts';
 import { s3Store } from '../../src/adapters/stores/s3.ts';
 import { inParallel } from '../../src/commands/deps.ts';
 import type { SnapshotStore } from '../../src/ports.ts';
+import { lookAtRetention } from '../../src/retention/look.ts';
 import { startTestS3 } from '../adapters/stores/swift.ts';
 import { silentLog, spec } from '../chat/samples.ts';
 import { writeSnapshots } from '../support/many-snapshots.ts';
 import { somebody } from '../support/requests.ts';
 import { restoreWorld } from '../support/restore-world.ts';
+import { retentionSpec } from '../support/specs.ts';
 import { median, type Result } from './results.ts';
 
 export interface CatalogueBenchOptions {
@@ -48,6 +50,7 @@ export async function benchCatalogue({ count, runs, onProgress, onResult }: Cata
     tell(`list_${count / 10}_ms`, few, 'ms');
     tell('list_ratio_to_a_tenth', many / few, 'ratio');
     tell('first_page_ms', page, 'ms');
+    tell('retention_look_ms', await timesOf(runs, () => dryRun(store)), 'ms');
     const manifest = (await timesOf(runs, () => readManifests(store))) / SAMPLE;
     tell('every_manifest_ratio_to_list', (manifest * count) / many, 'ratio');
     tell('heap_growth_of_20_lists_mb', await heapGrowth(store), 'MB');
@@ -80,6 +83,19 @@ function firstPage(store: SnapshotStore): Promise<unknown> {
     log: silentLog,
   });
   return commands.listSnapshots(person, { cluster: 'many', filters: [], page: 0 });
+}
+
+/** What the dry run and the run of retention look at, and what they make of it. */
+function dryRun(store: SnapshotStore): Promise<unknown> {
+  const policy = { last: 5, hourly: 24, daily: 7, weekly: 4, monthly: 12 };
+  const deps = {
+    stores: new Map([[store.name, store]]),
+    catalogue: catalogue([store], () => [store.name]),
+    requests: { open: () => Promise.resolve([]) },
+    retentionOf: () => retentionSpec({ policy }),
+    clock: systemClock,
+  };
+  return lookAtRetention(deps, spec('many', { stores: [store.name] }));
 }
 
 async function readManifests(store: SnapshotStore): Promise<void> {
