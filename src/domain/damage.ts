@@ -2,6 +2,7 @@
  * Owns the mark on a stored copy that a later look found damaged: a small file beside its manifest, in the same store. While
  * it lies there the copy does not count, whatever stands in it.
  */
+import { isTime } from './iso-time.ts';
 import { sealed, unsealed } from './sealed.ts';
 
 /** Version of the mark's form. */
@@ -42,11 +43,6 @@ export function parseDamage(text: string): ParsedDamage {
   if (!isText(at) || !isTime(at) || !isText(found) || !isText(by) || Object.keys(more).length > 0)
     return { ok: false, problem: 'without what a mark must have' };
   return { ok: true, damage: { format, at, found, by } };
-}
-
-function isTime(text: string): boolean {
-  const at = new Date(text);
-  return !Number.isNaN(at.getTime()) && at.toISOString() === text;
 }
 
 /** Under which all is told of one damage: however often it is found again, until the copy is whole, it is the same. */

@@ -1,4 +1,5 @@
 /** Owns the note beside a snapshot that keeps it out of retention's reach: who wanted it, why, and for how long. */
+import { isTime } from './iso-time.ts';
 import type { Hold } from './retention.ts';
 import { sealed, unsealed } from './sealed.ts';
 
@@ -63,10 +64,4 @@ export function strongest<T extends { readonly until?: string | undefined }>(hol
 
 function isLine(value: unknown): value is string {
   return typeof value === 'string' && /^[^\p{Cc}\p{Cs}\u2028\u2029]{1,1000}$/u.test(value);
-}
-
-function isTime(value: unknown): value is string {
-  if (typeof value !== 'string') return false;
-  const at = new Date(value);
-  return !Number.isNaN(at.getTime()) && at.toISOString() === value;
 }

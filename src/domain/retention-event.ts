@@ -1,18 +1,11 @@
 /** Owns what can have happened in retention. JSON, and small whatever went: long lists are cut, and their digest stays. */
 import type { Problem } from './error.ts';
+import type { Base } from './event-base.ts';
 import { sha256Of } from './plan.ts';
 import type { RetentionPolicy, Rule } from './retention.ts';
 import { bytesOf } from './retention-plan.ts';
 import type { Planned } from './retention-plan.ts';
 import type { Stray } from './snapshot-entry.ts';
-
-interface Base {
-  /** ISO time. */
-  readonly at: string;
-  /** The job's id; of a click, that of the question's store. */
-  readonly operation: string;
-  readonly cluster: string;
-}
 
 /** Copies of snapshots in one store. */
 export interface CopyList {

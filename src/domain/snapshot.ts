@@ -2,6 +2,7 @@
  * Owns the snapshot record (its manifest) and the names of objects in a store.
  * A snapshot without a manifest is not a snapshot: the manifest is written last.
  */
+import { isTime } from './iso-time.ts';
 import { readOtherName } from './other-snapshots.ts';
 import { sealed } from './sealed.ts';
 
@@ -221,12 +222,7 @@ const count: Check = (value) =>
   Number.isSafeInteger(value) && Number(value) >= 0 ? undefined : 'a whole number from 0';
 const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'true or false');
 const sha256 = text(/^[0-9a-f]{64}$/, 'a SHA-256 in small hexadecimal digits');
-const time: Check = (value) => {
-  const at = typeof value === 'string' ? new Date(value) : undefined;
-  return at && !Number.isNaN(at.getTime()) && at.toISOString() === value
-    ? undefined
-    : 'a time like 2026-11-21T06:00:00.000Z';
-};
+const time: Check = (value) => (isTime(value) ? undefined : 'a time like 2026-11-21T06:00:00.000Z');
 const oneOf = (...values: readonly unknown[]): Check => {
   return (value) => (values.includes(value) ? undefined : `one of ${values.join(', ')}`);
 };
